@@ -1,0 +1,226 @@
+//! The ledger: where every sample went, and the proof that none is missing.
+//!
+//! Equations, with a sample's copies counted per target:
+//!
+//! 1. decoded + notifications = filtered + unroutable + routed
+//! 2. per tier: what fell to its targets = routed samples that it can carry x replicas
+//! 3. per target: offered = sent + shed + queued + in flight
+//!
+//! A snapshot is taken while the [`Gate`] is shut, so it is exact also while samples flow. What is
+//! queued is counted chunk by chunk then, not carried along as a total: a chunk that got lost shows.
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::{
+    routes::Tier,
+    shared::Shared,
+    target::{Shed, Target},
+};
+
+/// Shards and workers pass it once per batch while they count; a snapshot shuts it for a moment.
+#[derive(Debug, Default)]
+pub(crate) struct Gate(RwLock<()>);
+
+impl Gate {
+    /// Held while one batch's counts are published or one chunk's fate is settled.
+    pub(crate) fn pass(&self) -> RwLockReadGuard<'_, ()> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shut(&self) -> RwLockWriteGuard<'_, ()> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All fates at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Samples by the fate that they meet once for all tiers.
+    pub samples: SampleFates,
+    /// The listeners, in the order of the plan.
+    pub listeners: Vec<ListenerCounts>,
+    /// The tiers, in the order of the file.
+    pub tiers: Vec<TierFates>,
+}
+
+/// Samples by the fate that they meet once for all tiers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SampleFates {
+    /// Value lists, lines and datapoints decoded.
+    pub decoded: u64,
+    /// Notifications decoded.
+    pub notifications: u64,
+    /// Malformed: never decoded.
+    pub malformed: u64,
+    /// Taken out by the blacklist.
+    pub filtered: u64,
+    /// No tier can carry them.
+    pub unroutable: u64,
+    /// collectd samples and notifications given to tiers.
+    pub routed_collectd: u64,
+    /// Graphite samples given to tiers.
+    pub routed_lines: u64,
+}
+
+/// What one listener read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListenerCounts {
+    /// Name of its protocol.
+    pub protocol: &'static str,
+    /// The bound address.
+    pub address: String,
+    /// Datagrams, TCP lines or pickle frames read.
+    pub raw: u64,
+    /// Samples and notifications decoded.
+    pub decoded: u64,
+    /// Datagrams cut by the read buffer.
+    pub truncated: u64,
+    /// Datagrams dropped by the kernel.
+    pub kernel_dropped: u64,
+    /// Failed reads and accepts.
+    pub errors: u64,
+    /// Malformed input by reason.
+    pub rejected: Vec<(String, u64)>,
+}
+
+/// Copies of samples in one tier.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TierFates {
+    /// Name of the tier.
+    pub name: String,
+    /// Owners of each sample.
+    pub replicas: u64,
+    /// Samples that the tier can carry and was given.
+    pub routed: u64,
+    /// Its targets, in the order of the file.
+    pub targets: Vec<TargetFates>,
+}
+
+/// Copies of samples that fell to one target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetFates {
+    /// Address text.
+    pub label: String,
+    /// Identity on the ring.
+    pub id: String,
+    /// State of its connection.
+    pub state: &'static str,
+    /// Copies that fell to it.
+    pub offered: u64,
+    /// Handed to the kernel, or stored.
+    pub sent: u64,
+    /// Waiting in its queue.
+    pub queued: u64,
+    /// Bytes waiting in its queue.
+    pub queued_bytes: usize,
+    /// Taken from the queue, not yet sent.
+    pub in_flight: u64,
+    /// Dropped on purpose, by reason.
+    pub shed: Vec<(&'static str, u64)>,
+    /// Failed writes.
+    pub write_errors: u64,
+    /// Failed attempts to resolve or connect.
+    pub dial_errors: u64,
+    /// Connections that ended.
+    pub disconnects: u64,
+}
+
+impl Ledger {
+    /// Everything the equations leave unexplained; 0 unless Coco lost count. Counted in copies.
+    pub fn residual(&self) -> u64 {
+        self.samples.residual() + self.tiers.iter().map(TierFates::residual).sum::<u64>()
+    }
+
+    /// The snapshot of `shared`, taken with the gate shut.
+    pub(crate) fn take(shared: &Shared) -> Self {
+        for listener in &shared.listeners {
+            listener.poll_kernel_drops();
+        }
+        let routes = shared.routes.load();
+        let _shut = shared.gate.shut();
+        let samples = SampleFates {
+            decoded: shared.samples.decoded.get(),
+            notifications: shared.samples.notifications.get(),
+            malformed: shared.samples.malformed.get(),
+            filtered: shared.samples.filtered.get(),
+            unroutable: shared.samples.unroutable.get(),
+            routed_collectd: shared.samples.routed_collectd.get(),
+            routed_lines: shared.samples.routed_lines.get(),
+        };
+        let tier = |tier: &Tier| {
+            let targets = routes.targets.get(tier.all_slots()).unwrap_or_default();
+            TierFates::take(tier, &samples, targets.iter().map(|t| TargetFates::take(t)).collect())
+        };
+        Self {
+            samples,
+            listeners: shared.listeners.iter().map(|l| l.counts(&shared.registry)).collect(),
+            tiers: routes.tiers.iter().map(tier).collect(),
+        }
+    }
+}
+
+impl SampleFates {
+    fn residual(&self) -> u64 {
+        let came = self.decoded + self.notifications;
+        came.abs_diff(self.filtered + self.unroutable + self.routed())
+    }
+
+    /// Samples given to tiers.
+    pub fn routed(&self) -> u64 {
+        self.routed_collectd + self.routed_lines
+    }
+}
+
+impl TierFates {
+    fn take(tier: &Tier, samples: &SampleFates, targets: Vec<TargetFates>) -> Self {
+        let collectd = if tier.carries_collectd() { samples.routed_collectd } else { 0 };
+        let lines = if tier.carries_lines() { samples.routed_lines } else { 0 };
+        Self {
+            name: tier.name.clone(),
+            replicas: u64::try_from(tier.ring.replicas()).unwrap_or(u64::MAX),
+            routed: collectd + lines,
+            targets,
+        }
+    }
+
+    /// Copies that fell to the tier's targets.
+    pub fn offered(&self) -> u64 {
+        self.targets.iter().map(|target| target.offered).sum()
+    }
+
+    /// What equations 2 and 3 leave unexplained in this tier.
+    pub fn residual(&self) -> u64 {
+        let unplaced = (self.routed * self.replicas).abs_diff(self.offered());
+        unplaced + self.targets.iter().map(TargetFates::residual).sum::<u64>()
+    }
+}
+
+impl TargetFates {
+    fn take(target: &Target) -> Self {
+        let held = target.queue.held();
+        let meters = &target.meters;
+        Self {
+            label: target.plan.label.clone(),
+            id: target.plan.id.clone(),
+            state: target.state().as_str(),
+            offered: meters.offered.get(),
+            sent: meters.sent.get(),
+            queued: held.queued,
+            queued_bytes: held.queued_bytes,
+            in_flight: held.in_flight,
+            shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
+            write_errors: meters.write_errors.get(),
+            dial_errors: meters.dial_errors.get(),
+            disconnects: meters.disconnects.get(),
+        }
+    }
+
+    /// Copies dropped on purpose, over all reasons.
+    pub fn shed(&self) -> u64 {
+        self.shed.iter().map(|(_, count)| count).sum()
+    }
+
+    fn residual(&self) -> u64 {
+        self.offered.abs_diff(self.sent + self.shed() + self.queued + self.in_flight)
+    }
+}

@@ -1,0 +1,39 @@
+//! The data path of Coco: from a datagram or a line to the targets that own it.
+//!
+//! ```text
+//!  clients        shard (one thread, one runtime)                       target's shard
+//!  ───────   ┌──────────────────────────────────────────────┐   ┌───────────────────────────┐
+//!  UDP  ───▶ │ listen::udp    ┐                             │   │ target::worker            │
+//!            │ listen::line   ├─▶ pipeline ─▶ open chunks ──┼─▶ queue ─▶ stream | datagram  ├─▶ target
+//!  TCP  ───▶ │ listen::pickle ┘   decode, filter, owners    │   │              | embedded   │
+//!            └──────────────────────────────────────────────┘   └───────────────────────────┘
+//!                     tally ─▶ counters, once per batch ─▶ ledger ◀─ settled by the worker
+//! ```
+//!
+//! Batches, never samples, cross a boundary. [`Routes`] is immutable and loaded once per batch. Every
+//! sample meets exactly one fate in each tier, and every fate is a counter: see [`Ledger`].
+//!
+//! This crate knows no configuration file, no HTTP and no command line.
+
+mod census;
+mod chunk;
+mod ledger;
+mod listen;
+mod pipeline;
+pub mod plan;
+mod router;
+mod routes;
+mod shard;
+mod shared;
+mod tally;
+mod target;
+pub mod telemetry;
+
+pub use ledger::{Ledger, ListenerCounts, SampleFates, TargetFates, TierFates};
+pub use listen::bind::BindError;
+pub use router::{Bound, Drained, Handle, Running, SeriesSeen, StartError, TierView};
+pub use routes::{Routes, TierOwners};
+pub use target::{
+    Shed, State,
+    embedded::{Point, Series},
+};

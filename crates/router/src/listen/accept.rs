@@ -1,0 +1,102 @@
+//! Accepting TCP clients and dealing them out to the shards in turn.
+
+use std::{
+    io,
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, sync::mpsc};
+
+use crate::{
+    listen::Listener,
+    shard::{Stage, Stages},
+    shared::Shared,
+};
+
+/// Pause after a failed accept (out of file descriptors, say), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A client's connection on its way to a shard. Counted as open until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) open: OpenGuard,
+}
+
+/// Takes one off the number of open connections when dropped.
+#[derive(Debug)]
+pub(crate) struct OpenGuard(Arc<Shared>);
+
+impl OpenGuard {
+    /// `None` when the limit is reached.
+    fn try_new(shared: &Arc<Shared>) -> Option<Self> {
+        let open = shared.connections.fetch_add(1, Ordering::Relaxed);
+        let guard = Self(Arc::clone(shared));
+        (open < shared.limits.connections_max).then_some(guard)
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Accepts until the stage changes.
+pub(crate) async fn accept(
+    socket: TcpListener,
+    listener: Arc<Listener>,
+    shared: Arc<Shared>,
+    shards: Vec<mpsc::Sender<Client>>,
+    mut stages: Stages,
+) -> io::Result<()> {
+    let socket = tokio::net::TcpListener::from_std(socket)?;
+    let next = AtomicUsize::new(0);
+    while stages.now() == Stage::Run {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = stages.changed() => continue,
+        };
+        let client = match accepted.and_then(|(stream, _)| take(stream, &listener, &shared)) {
+            Ok(Some(client)) => client,
+            Ok(None) => continue,
+            Err(error) => {
+                if listener.errors.get() == 0 {
+                    tracing::error!(%error, address = %listener.address, "cannot accept");
+                }
+                listener.errors.add(1);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let turn = next.fetch_add(1, Ordering::Relaxed) % shards.len().max(1);
+        let Some(shard) = shards.get(turn) else { continue };
+        if shard.send(client).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn take(
+    stream: TcpStream,
+    listener: &Arc<Listener>,
+    shared: &Arc<Shared>,
+) -> io::Result<Option<Client>> {
+    let Some(open) = OpenGuard::try_new(shared) else {
+        if listener.refused.get() == 0 {
+            let limit = shared.limits.connections_max;
+            tracing::warn!(limit, "connection limit reached; further clients are closed at once");
+        }
+        listener.refused.add(1);
+        return Ok(None);
+    };
+    listener.connections.add(1);
+    Ok(Some(Client { stream: stream.into_std()?, listener: Arc::clone(listener), open }))
+}

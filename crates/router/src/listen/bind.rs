@@ -1,0 +1,162 @@
+//! Binding: every socket is opened before anything runs, and a port that another process holds is
+//! refused.
+//!
+//! The shards share a UDP port by `SO_REUSEPORT`. The first socket binds without it, which fails if
+//! anybody else has the port; only then is the port opened to its siblings.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket},
+    sync::Arc,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use crate::{
+    listen::{Listener, kernel::DropWatch, protocol_name},
+    plan::{ListenerPlan, ListenerProtocol},
+    telemetry::Registry,
+};
+
+/// Pending connections that the kernel keeps for a TCP listener.
+const BACKLOG: i32 = 1024;
+
+/// A listener could not be opened. Nothing runs yet; sockets opened before are closed again.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// The host name of the bind address does not resolve.
+    #[error("cannot resolve the {protocol} address {address}: {source}")]
+    Resolve {
+        /// What would have been spoken.
+        protocol: &'static str,
+        /// The address as configured.
+        address: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The kernel refused the address; "address in use" means that another process has the port.
+    #[error("cannot listen for {protocol} on {address}: {source}{hint}")]
+    Bind {
+        /// What would have been spoken.
+        protocol: &'static str,
+        /// The address as resolved.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+        /// What to do about it, if known.
+        hint: &'static str,
+    },
+}
+
+/// A listener with its open sockets.
+#[derive(Debug)]
+pub(crate) struct BoundListener {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) sockets: Sockets,
+}
+
+/// The sockets of a listener.
+#[derive(Debug)]
+pub(crate) enum Sockets {
+    /// One per shard.
+    Udp(Vec<UdpSocket>),
+    /// One, whose connections are dealt out to the shards.
+    Tcp(TcpListener),
+}
+
+/// Opens the sockets of one listener.
+pub(crate) fn bind(
+    plan: &ListenerPlan,
+    shards: usize,
+    registry: &Registry,
+) -> Result<BoundListener, BindError> {
+    let protocol = protocol_name(plan.protocol);
+    let address = resolve(plan, protocol)?;
+    let failed = |source: io::Error| {
+        let hint = if source.kind() == io::ErrorKind::AddrInUse {
+            "; another process holds this port (see `ss -lunpt`)"
+        } else {
+            ""
+        };
+        BindError::Bind { protocol, address, source, hint }
+    };
+    match plan.protocol {
+        ListenerProtocol::Collectd | ListenerProtocol::LineUdp => {
+            let sockets = bind_udp(address, shards, plan.receive_buffer).map_err(failed)?;
+            let mut drops = DropWatch::default();
+            sockets.iter().for_each(|socket| drops.watch(socket));
+            let bound = sockets.first().map(UdpSocket::local_addr);
+            let bound = bound.transpose().map_err(failed)?.unwrap_or(address);
+            let listener = Arc::new(Listener::new(plan.protocol, bound, drops, registry));
+            Ok(BoundListener { listener, sockets: Sockets::Udp(sockets) })
+        }
+        ListenerProtocol::LineTcp | ListenerProtocol::Pickle => {
+            let socket = bind_tcp(address).map_err(failed)?;
+            let bound = socket.local_addr().map_err(failed)?;
+            let drops = DropWatch::default();
+            let listener = Arc::new(Listener::new(plan.protocol, bound, drops, registry));
+            Ok(BoundListener { listener, sockets: Sockets::Tcp(socket) })
+        }
+    }
+}
+
+fn resolve(plan: &ListenerPlan, protocol: &'static str) -> Result<SocketAddr, BindError> {
+    let host = if plan.address.host.is_empty() { "::" } else { plan.address.host.as_str() };
+    let failed =
+        |source| BindError::Resolve { protocol, address: plan.address.to_string(), source };
+    let mut addresses = (host, plan.address.port).to_socket_addrs().map_err(failed)?;
+    let none = || failed(io::Error::new(io::ErrorKind::NotFound, "no address"));
+    addresses.next().ok_or_else(none)
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // "::" takes IPv4 as well, as collectd's own listener does.
+        socket.set_only_v6(false)?;
+    }
+    Ok(socket)
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    // Only lets a port be taken again whose old connections linger; a second listener is refused.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_udp(address: SocketAddr, shards: usize, buffer: usize) -> io::Result<Vec<UdpSocket>> {
+    let first = socket(address, Type::DGRAM, Protocol::UDP)?;
+    first.bind(&address.into())?;
+    let bound = first.local_addr()?;
+    let mut sockets = vec![first];
+    if shards > 1 {
+        for socket in &sockets {
+            socket.set_reuse_port(true)?;
+        }
+        for _ in 1..shards {
+            let sibling = socket(address, Type::DGRAM, Protocol::UDP)?;
+            sibling.set_reuse_port(true)?;
+            sibling.bind(&bound)?;
+            sockets.push(sibling);
+        }
+    }
+    for socket in &sockets {
+        socket.set_recv_buffer_size(buffer)?;
+    }
+    if let Some(socket) = sockets.first() {
+        // The kernel doubles what it grants, for its own book-keeping.
+        let granted = socket.recv_buffer_size()? / 2;
+        if granted < buffer {
+            tracing::warn!(
+                address = %bound.as_socket().unwrap_or(address), asked = buffer, granted,
+                "the kernel grants a smaller receive buffer; raise net.core.rmem_max"
+            );
+        }
+    }
+    Ok(sockets.into_iter().map(Into::into).collect())
+}

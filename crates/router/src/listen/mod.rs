@@ -1,0 +1,134 @@
+//! Listeners: sockets bound before anything runs, bounded read loops, counters.
+//!
+//! Every read loop is the same: fill a buffer, call the pipeline, publish. What a protocol means is
+//! the pipeline's business, not theirs.
+
+pub(crate) mod accept;
+pub(crate) mod bind;
+pub(crate) mod kernel;
+pub(crate) mod line;
+pub(crate) mod pickle;
+pub(crate) mod udp;
+
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    ledger::ListenerCounts,
+    listen::kernel::DropWatch,
+    plan::ListenerProtocol,
+    tally::{SampleCounters, Tally},
+    telemetry::{self, Counter, Reading, Registry},
+};
+
+/// One listener: what it speaks, where, and what it counted.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) protocol: ListenerProtocol,
+    pub(crate) address: SocketAddr,
+    label: String,
+    raw: Counter,
+    decoded: Counter,
+    truncated: Counter,
+    pub(crate) errors: Counter,
+    pub(crate) connections: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) blocked_ms: Counter,
+    kernel_dropped: Counter,
+    registry: Registry,
+    drops: Mutex<DropWatch>,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        protocol: ListenerProtocol,
+        address: SocketAddr,
+        drops: DropWatch,
+        registry: &Registry,
+    ) -> Self {
+        let label = address.to_string();
+        let labels = [("protocol", protocol_name(protocol)), ("listener", label.as_str())];
+        let counter = |metric| registry.counter(metric, &labels);
+        Self {
+            raw: counter(telemetry::LISTEN_RAW),
+            decoded: counter(telemetry::LISTEN_DECODED),
+            truncated: counter(telemetry::LISTEN_TRUNCATED),
+            errors: counter(telemetry::LISTEN_ERRORS),
+            connections: counter(telemetry::LISTEN_CONNECTIONS),
+            refused: counter(telemetry::LISTEN_REFUSED),
+            blocked_ms: counter(telemetry::BLOCKED),
+            kernel_dropped: counter(telemetry::KERNEL_DROPPED),
+            registry: registry.clone(),
+            drops: Mutex::new(drops),
+            protocol,
+            address,
+            label,
+        }
+    }
+
+    pub(crate) fn protocol_name(&self) -> &'static str {
+        protocol_name(self.protocol)
+    }
+
+    /// Adds a batch's counts and clears them; the caller holds the gate.
+    pub(crate) fn publish(&self, tally: &mut Tally, samples: &SampleCounters) {
+        // A TCP line has no unit around it: each line read is one.
+        let lines = tally.decoded + tally.malformed();
+        self.raw.add(if self.protocol == ListenerProtocol::LineTcp { lines } else { tally.raw });
+        self.decoded.add(tally.decoded + tally.notifications);
+        self.truncated.add(tally.truncated);
+        for (reason, count) in &tally.rejected {
+            self.rejected(&self.registry, reason).add(*count);
+        }
+        samples.add(tally);
+        tally.clear();
+    }
+
+    fn rejected(&self, registry: &Registry, reason: &str) -> Counter {
+        let labels = [
+            ("protocol", self.protocol_name()),
+            ("listener", self.label.as_str()),
+            ("reason", reason),
+        ];
+        registry.counter(telemetry::LISTEN_REJECTED, &labels)
+    }
+
+    /// Reads the kernel's drop counters now and adds what is new.
+    pub(crate) fn poll_kernel_drops(&self) {
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        self.kernel_dropped.add(drops.poll());
+    }
+
+    pub(crate) fn counts(&self, registry: &Registry) -> ListenerCounts {
+        let mine = |reading: &Reading| {
+            reading.name == telemetry::LISTEN_REJECTED.name
+                && reading.label("listener") == Some(&self.label)
+                && reading.label("protocol") == Some(self.protocol_name())
+        };
+        let rejected = registry.counters().into_iter().filter(mine);
+        ListenerCounts {
+            protocol: self.protocol_name(),
+            address: self.label.clone(),
+            raw: self.raw.get(),
+            decoded: self.decoded.get(),
+            truncated: self.truncated.get(),
+            kernel_dropped: self.kernel_dropped.get(),
+            errors: self.errors.get(),
+            rejected: rejected
+                .filter_map(|reading| Some((reading.label("reason")?.to_owned(), reading.value)))
+                .collect(),
+        }
+    }
+}
+
+/// The protocol as counters and the log name it.
+pub(crate) const fn protocol_name(protocol: ListenerProtocol) -> &'static str {
+    match protocol {
+        ListenerProtocol::Collectd => "collectd",
+        ListenerProtocol::LineTcp => "line-tcp",
+        ListenerProtocol::LineUdp => "line-udp",
+        ListenerProtocol::Pickle => "pickle",
+    }
+}

@@ -1,0 +1,138 @@
+//! What a router is built from: checked plain values, nothing left to parse.
+//!
+//! The server makes a [`Plan`] from its configuration; tests make one by hand. Nothing here knows
+//! the file it came from.
+
+use std::{fmt, time::Duration};
+
+use coco_ring::Ring;
+use regex::bytes::Regex;
+
+/// Everything a router does, as values that were checked before.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Sockets to open, in the order of the file.
+    pub listeners: Vec<ListenerPlan>,
+    /// Samples whose identity matches are counted as filtered and go no further.
+    pub blacklist: Option<Regex>,
+    /// Tiers in the order of the file; every sample goes to its owners in each of them.
+    pub tiers: Vec<TierPlan>,
+    /// Bounds that hold for the whole process.
+    pub limits: Limits,
+}
+
+/// One socket to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerPlan {
+    /// What is spoken on it.
+    pub protocol: ListenerProtocol,
+    /// Where it listens; a host name may give several addresses, the first is taken.
+    pub address: Address,
+    /// Bytes of kernel receive buffer asked for (UDP only).
+    pub receive_buffer: usize,
+}
+
+/// What a listener speaks, and over what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListenerProtocol {
+    /// collectd's binary protocol over UDP.
+    Collectd,
+    /// Graphite lines over TCP.
+    LineTcp,
+    /// Graphite lines over UDP.
+    LineUdp,
+    /// Graphite pickle frames over TCP.
+    Pickle,
+}
+
+/// A host (name or IP address, IPv6 without brackets) and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Host name or IP address; empty stands for every address of this machine.
+    pub host: String,
+    /// Port; 0 lets the kernel choose (listeners only).
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A named set of targets behind one ring.
+#[derive(Debug, Clone)]
+pub struct TierPlan {
+    /// Name of the tier, unique.
+    pub name: String,
+    /// What its targets speak; decides which samples the tier can carry.
+    pub protocol: TargetProtocol,
+    /// Which bytes of a collectd sample are hashed.
+    pub key: KeyRule,
+    /// The placement function over `targets`, in the same order.
+    pub ring: Ring,
+    /// The targets; position is the ring's `TargetIdx`.
+    pub targets: Vec<TargetPlan>,
+    /// Bytes that may wait in memory for one target.
+    pub queue_bytes: usize,
+    /// How long a full queue may keep its TCP clients waiting before it sheds.
+    pub block_timeout: Duration,
+    /// Largest datagram sent to a collectd or Graphite UDP target, in bytes.
+    pub datagram_bytes_max: usize,
+}
+
+/// What a target speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetProtocol {
+    /// collectd's binary protocol over UDP.
+    Collectd,
+    /// Graphite lines over TCP.
+    LineTcp,
+    /// Graphite lines over UDP.
+    LineUdp,
+    /// Graphite pickle frames over TCP.
+    Pickle,
+    /// A store inside this process, for the first five minutes.
+    Embedded,
+}
+
+/// Which bytes of a collectd sample are hashed. Graphite lines always hash their name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyRule {
+    /// The host field: all series of a host share an owner, as in Coco 1.x.
+    Host,
+    /// The whole identifier `host/plugin[-instance]/type[-instance]`.
+    Series,
+}
+
+/// One receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetPlan {
+    /// Identity on the ring; an address may change, the id decides the place.
+    pub id: String,
+    /// The address as the configuration writes it; how people and counters name the target.
+    pub label: String,
+    /// Where to send.
+    pub address: Address,
+}
+
+/// Bounds that hold for the whole process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest Graphite line in bytes, its line end not counted.
+    pub line_bytes_max: usize,
+    /// Open client connections over all TCP listeners.
+    pub connections_max: usize,
+    /// Distinct series counted exactly for the `hash.*` counters; beyond it they are estimates.
+    pub series_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { line_bytes_max: 4096, connections_max: 10_000, series_max: 1_000_000 }
+    }
+}

@@ -1,0 +1,343 @@
+//! The router as a whole: bound, running, drained. Each step consumes the one before.
+
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    census::SlotCount,
+    ledger::Ledger,
+    listen::{
+        accept,
+        bind::{BindError, BoundListener, Sockets, bind},
+    },
+    plan::{Plan, TargetProtocol},
+    routes::Routes,
+    shard::{ShardPlan, Stage, Stages},
+    shared::Shared,
+    target::embedded::Series,
+    telemetry::Registry,
+};
+
+/// Clients on their way to a shard; more wait in the kernel's backlog.
+const CLIENTS_MAX: usize = 64;
+
+/// Longest time that reading the sockets dry may take; a client that never stops sending would keep
+/// it up for ever.
+const DRY_MAX: Duration = Duration::from_secs(2);
+
+/// How often the kernel's drop counters are read.
+const DROPS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often malformed input is summed up in the log.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A shard could not be started; nothing runs.
+#[derive(Debug, Error)]
+#[error("cannot start shard {index}: {source}")]
+pub struct StartError {
+    /// Number of the shard, from 0.
+    pub index: usize,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// A router whose sockets are open and which does not read yet.
+#[derive(Debug)]
+pub struct Bound {
+    plan: Plan,
+    registry: Registry,
+    shards: usize,
+    listeners: Vec<BoundListener>,
+}
+
+impl Bound {
+    /// Opens every socket of the plan, for so many shards.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be had; the sockets opened before are closed.
+    pub fn bind(plan: Plan, shards: NonZeroUsize, registry: Registry) -> Result<Self, BindError> {
+        let shards = shards.get();
+        let listeners = plan.listeners.iter().map(|listener| bind(listener, shards, &registry));
+        Ok(Self { listeners: listeners.collect::<Result<_, _>>()?, plan, registry, shards })
+    }
+
+    /// What is spoken where: the protocol's name and the bound address, in the order of the plan.
+    pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        self.listeners.iter().map(|l| (l.listener.protocol_name(), l.listener.address))
+    }
+
+    /// Starts the shards' threads, and on the calling runtime the tasks that accept and watch.
+    ///
+    /// # Errors
+    /// [`StartError`] if the system gives no thread.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn run(self) -> Result<Running, StartError> {
+        let Self { plan, registry, shards, listeners } = self;
+        let handles = listeners.iter().map(|l| Arc::clone(&l.listener)).collect();
+        let shared = Arc::new(Shared::new(&plan, registry, handles, shards));
+        let (stage, stages) = watch::channel(Stage::Run);
+        let stages = Stages::new(stages);
+        let mut udp: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+        let mut tcp = Vec::new();
+        for BoundListener { listener, sockets } in listeners {
+            match sockets {
+                Sockets::Udp(sockets) => {
+                    for (shard, socket) in udp.iter_mut().zip(sockets) {
+                        shard.push((Arc::clone(&listener), socket));
+                    }
+                }
+                Sockets::Tcp(socket) => tcp.push((listener, socket)),
+            }
+        }
+        let (mut threads, mut inboxes, mut dry) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, udp) in udp.into_iter().enumerate() {
+            let (inbox, clients) = mpsc::channel(CLIENTS_MAX);
+            let (told, is_dry) = oneshot::channel();
+            let (shared, stages) = (Arc::clone(&shared), stages.clone());
+            let routes = shared.routes.load_full();
+            let targets = routes.targets.iter().skip(index).step_by(shards).map(Arc::clone);
+            let targets = targets.collect();
+            let plan = ShardPlan { index, shared, udp, clients, targets, stages, dry: told };
+            threads.push(spawn(plan)?);
+            inboxes.push(inbox);
+            dry.push(is_dry);
+        }
+        for (listener, socket) in tcp {
+            let (shared, inboxes) = (Arc::clone(&shared), inboxes.clone());
+            tokio::spawn(accept_all(socket, listener, shared, inboxes, stages.clone()));
+        }
+        tokio::spawn(watch_drops(Arc::clone(&shared)));
+        tokio::spawn(sum_up(Arc::clone(&shared)));
+        Ok(Running { shared, stage, threads, dry })
+    }
+}
+
+fn spawn(plan: ShardPlan) -> Result<JoinHandle<io::Result<()>>, StartError> {
+    let index = plan.index;
+    std::thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || plan.run())
+        .map_err(|source| StartError { index, source })
+}
+
+async fn accept_all(
+    socket: std::net::TcpListener,
+    listener: Arc<crate::listen::Listener>,
+    shared: Arc<Shared>,
+    inboxes: Vec<mpsc::Sender<accept::Client>>,
+    stages: Stages,
+) {
+    let address = listener.address;
+    if let Err(error) = accept::accept(socket, listener, shared, inboxes, stages).await {
+        tracing::error!(%error, %address, "listener failed");
+    }
+}
+
+async fn watch_drops(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(DROPS_INTERVAL);
+    loop {
+        ticks.tick().await;
+        shared.listeners.iter().for_each(|listener| listener.poll_kernel_drops());
+    }
+}
+
+/// One line a minute for all malformed input of that minute.
+async fn sum_up(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(SUMMARY_INTERVAL);
+    let mut before = shared.samples.malformed.get();
+    loop {
+        ticks.tick().await;
+        let now = shared.samples.malformed.get();
+        if now > before {
+            tracing::warn!(count = now - before, "malformed input in the last minute");
+        }
+        before = now;
+    }
+}
+
+/// A router at work.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    stage: watch::Sender<Stage>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    dry: Vec<oneshot::Receiver<()>>,
+}
+
+/// A router that has stopped, with its last account.
+#[derive(Debug)]
+pub struct Drained {
+    /// Every fate; what was shed because the time was over has the reason `shutdown`.
+    pub ledger: Ledger,
+}
+
+impl Running {
+    /// The view of the API.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared))
+    }
+
+    /// Stops: takes no new clients, reads the sockets dry, sends what is held, all within `timeout`.
+    pub async fn drain(self, timeout: Duration) -> Drained {
+        let Self { shared, stage, threads, dry } = self;
+        let deadline = Instant::now() + timeout;
+        stage.send_replace(Stage::ReadDry(deadline.min(Instant::now() + DRY_MAX)));
+        for shard in dry {
+            // An error means that the shard's thread is gone: as dry as it gets.
+            let _ended: Result<(), oneshot::error::RecvError> = shard.await;
+        }
+        shared.routes.load().targets.iter().for_each(|target| target.queue.close());
+        stage.send_replace(Stage::Flush(deadline));
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().filter_map(|thread| thread.join().ok()?.err()).collect::<Vec<_>>()
+        });
+        for error in joined.await.unwrap_or_default() {
+            tracing::error!(%error, "shard ended with an error");
+        }
+        Drained { ledger: Ledger::take(&shared) }
+    }
+}
+
+/// What the API sees of a running router. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Shared>);
+
+/// A tier as `/tiers` shows it.
+#[derive(Debug, Clone)]
+pub struct TierView {
+    /// Name of the tier.
+    pub name: String,
+    /// What its targets speak.
+    pub protocol: TargetProtocol,
+    /// The placement function and its numbers.
+    pub ring: coco_ring::Ring,
+    /// Address texts of its targets, in the order of the file.
+    pub labels: Vec<String>,
+    /// State of each target's connection.
+    pub states: Vec<&'static str>,
+    /// Distinct keys of each target.
+    pub keys: Vec<u64>,
+    /// Distinct series of each target.
+    pub series: Vec<u64>,
+    /// For each target: the number of series of each of its hosts.
+    pub series_per_host: Vec<Vec<u64>>,
+    /// For each target: keys that are one series each.
+    pub singles: Vec<u64>,
+    /// Names looked up in this tier.
+    pub lookups: u64,
+}
+
+/// A series by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesSeen {
+    /// collectd: the host. Graphite: the name.
+    pub host: Vec<u8>,
+    /// collectd: plugin/instance/type/type_instance, empty parts left out. Graphite: empty.
+    pub rest: Vec<u8>,
+    /// Unix time of the last sample, to 10 s.
+    pub last_seen: u64,
+}
+
+impl Handle {
+    /// The routes in force.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.0.routes.load_full()
+    }
+
+    /// Counts one look-up in every tier.
+    pub fn count_lookup(&self) {
+        self.0.routes.load().tiers.iter().for_each(|tier| tier.lookups.add(1));
+    }
+
+    /// All fates, exact at one moment.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::take(&self.0)
+    }
+
+    /// The registry of all counters.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// Some of the numbers of distinct keys and series are estimates.
+    pub fn is_estimated(&self) -> bool {
+        self.0.census.is_estimated()
+    }
+
+    /// Client connections open now.
+    pub fn connections(&self) -> usize {
+        self.0.connections.load(Ordering::Relaxed)
+    }
+
+    /// Beats of every shard; one that stands still between two calls a second apart is stuck.
+    pub fn heartbeats(&self) -> Vec<u64> {
+        self.0.heartbeats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
+    }
+
+    /// The tiers with what is known of their targets.
+    pub fn tiers(&self) -> Vec<TierView> {
+        let routes = self.0.routes.load();
+        let (counts, per_host) = self.0.census.counts();
+        let view = |tier: &crate::routes::Tier| {
+            let slots = tier.all_slots();
+            let targets = routes.targets.get(slots.clone()).unwrap_or_default();
+            let counts: &[SlotCount] = counts.get(slots.clone()).unwrap_or_default();
+            let per_host = per_host.get(slots).unwrap_or_default();
+            TierView {
+                name: tier.name.clone(),
+                protocol: tier.protocol,
+                ring: tier.ring.clone(),
+                labels: targets.iter().map(|t| t.plan.label.clone()).collect(),
+                states: targets.iter().map(|t| t.state().as_str()).collect(),
+                keys: counts.iter().map(|count| count.keys).collect(),
+                series: counts.iter().map(|count| count.series).collect(),
+                series_per_host: per_host.to_vec(),
+                singles: counts.iter().map(|count| count.singles).collect(),
+                lookups: tier.lookups.get(),
+            }
+        };
+        routes.tiers.iter().map(view).collect()
+    }
+
+    /// The first 10,000 series seen, by name.
+    pub fn series(&self) -> Vec<SeriesSeen> {
+        seen(&self.0.census)
+    }
+
+    /// The first 10,000 series that the blacklist took out, by name.
+    pub fn blacklisted(&self) -> Vec<SeriesSeen> {
+        seen(&self.0.blacklisted)
+    }
+
+    /// What embedded targets hold of the series or host `name`: tier, target, series.
+    pub fn embedded(&self, name: &[u8], limit: usize) -> Vec<(String, String, Vec<Series>)> {
+        let routes = self.0.routes.load();
+        let stores = routes.targets.iter().filter_map(|t| Some((t, t.store.as_ref()?)));
+        stores
+            .map(|(t, store)| (t.tier.clone(), t.plan.label.clone(), store.find(name, limit)))
+            .filter(|(_, _, series)| !series.is_empty())
+            .collect()
+    }
+}
+
+fn seen(census: &crate::census::Census) -> Vec<SeriesSeen> {
+    let series = census.names().into_iter();
+    series
+        .map(|(name, last_seen)| SeriesSeen {
+            host: name.host.into_vec(),
+            rest: name.rest.into_vec(),
+            last_seen,
+        })
+        .collect()
+}

@@ -1,0 +1,231 @@
+//! A shard: one thread with its own runtime, its listeners' sockets, its clients and its targets.
+//!
+//! A connection or datagram is handled by one shard from read to hand-over. Nothing here looks into
+//! the bytes.
+
+use std::{
+    cell::{RefCell, RefMut},
+    future::Future,
+    io,
+    net::UdpSocket,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinSet, LocalSet},
+};
+
+use crate::{
+    listen::{self, Listener, accept::Client},
+    pipeline::Pipeline,
+    plan::ListenerProtocol,
+    shared::Shared,
+    target::{Target, worker},
+};
+
+/// How often an idle shard shows that it lives.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// What a shard is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Read, route, send.
+    Run,
+    /// Read what the sockets still hold, at most until then; take no new clients.
+    ReadDry(Instant),
+    /// Send what the queues still hold, at most until then.
+    Flush(Instant),
+}
+
+/// The present stage, and word of the next one.
+#[derive(Debug, Clone)]
+pub(crate) struct Stages(watch::Receiver<Stage>);
+
+impl Stages {
+    pub(crate) fn new(receiver: watch::Receiver<Stage>) -> Self {
+        Self(receiver)
+    }
+
+    pub(crate) fn now(&self) -> Stage {
+        *self.0.borrow()
+    }
+
+    /// Returns when there is another stage than before.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // The router is gone; nothing will change any more.
+            std::future::pending().await
+        }
+    }
+
+    /// The time for reading dry is over.
+    pub(crate) fn is_overdue(&self) -> bool {
+        match self.now() {
+            Stage::Run => false,
+            Stage::ReadDry(until) => Instant::now() >= until,
+            Stage::Flush(_) => true,
+        }
+    }
+
+    /// Returns when the time for sending what is held is over.
+    pub(crate) async fn flush_deadline(&mut self) {
+        loop {
+            if let Stage::Flush(until) = self.now() {
+                return tokio::time::sleep_until(until.into()).await;
+            }
+            self.changed().await;
+        }
+    }
+}
+
+/// What one shard is made of.
+#[derive(Debug)]
+pub(crate) struct ShardPlan {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) udp: Vec<(Arc<Listener>, UdpSocket)>,
+    pub(crate) clients: mpsc::Receiver<Client>,
+    pub(crate) targets: Vec<Arc<Target>>,
+    pub(crate) stages: Stages,
+    /// Told when all sockets are read dry.
+    pub(crate) dry: oneshot::Sender<()>,
+}
+
+impl ShardPlan {
+    /// Runs the shard on the calling thread until it is drained.
+    pub(crate) fn run(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, self.drive());
+        Ok(())
+    }
+
+    async fn drive(self) {
+        let Self { index, shared, udp, clients, targets, stages, dry } = self;
+        let inlet = Rc::new(Inlet::new(&shared));
+        let mut workers = JoinSet::new();
+        for target in targets {
+            workers.spawn_local(worker::run(target, Arc::clone(&shared), stages.clone()));
+        }
+        let mut readers = JoinSet::new();
+        for (listener, socket) in udp {
+            readers.spawn_local(read_udp(socket, listener, Rc::clone(&inlet), stages.clone()));
+        }
+        readers.spawn_local(take_clients(clients, inlet, stages.clone()));
+        let heart = tokio::task::spawn_local(beat(shared, index));
+        while readers.join_next().await.is_some() {}
+        // The receiver is gone only when the router itself is.
+        let _told: Result<(), ()> = dry.send(());
+        while workers.join_next().await.is_some() {}
+        heart.abort();
+    }
+}
+
+async fn beat(shared: Arc<Shared>, index: usize) {
+    loop {
+        shared.beat(index);
+        tokio::time::sleep(HEARTBEAT).await;
+    }
+}
+
+async fn read_udp(socket: UdpSocket, listener: Arc<Listener>, inlet: Rc<Inlet>, stages: Stages) {
+    match tokio::net::UdpSocket::from_std(socket) {
+        Ok(socket) => listen::udp::read(socket, listener, inlet, stages).await,
+        Err(error) => {
+            tracing::error!(%error, address = %listener.address, "listener failed");
+            listener.errors.add(1);
+        }
+    }
+}
+
+/// Serves clients until the stage changes, then waits for each to be read dry.
+async fn take_clients(mut clients: mpsc::Receiver<Client>, inlet: Rc<Inlet>, mut stages: Stages) {
+    let mut serving = JoinSet::new();
+    while stages.now() == Stage::Run {
+        tokio::select! {
+            Some(client) = clients.recv() => {
+                serving.spawn_local(serve(client, Rc::clone(&inlet), stages.clone()));
+            }
+            Some(_) = serving.join_next() => {}
+            () = stages.changed() => {}
+        }
+    }
+    // Those that were accepted and not yet begun are read too.
+    clients.close();
+    while let Some(client) = clients.recv().await {
+        serving.spawn_local(serve(client, Rc::clone(&inlet), stages.clone()));
+    }
+    while serving.join_next().await.is_some() {}
+}
+
+async fn serve(client: Client, inlet: Rc<Inlet>, stages: Stages) {
+    if client.listener.protocol == ListenerProtocol::Pickle {
+        listen::pickle::serve(client, &inlet, stages).await;
+    } else {
+        listen::line::serve(client, &inlet, stages).await;
+    }
+}
+
+/// What the clients of one shard share: its pipeline and one read buffer.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    shard: RefCell<Shard>,
+    pub(crate) line_bytes_max: usize,
+}
+
+/// The pipeline and the read buffer of a shard; borrowed between two awaits, never across one.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) buffer: Vec<u8>,
+}
+
+impl Inlet {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let line_bytes_max = shared.limits.line_bytes_max;
+        let buffer = vec![0; line_bytes_max + shared.read_bytes_max];
+        let pipeline = Pipeline::new(Arc::clone(shared));
+        Self { shard: RefCell::new(Shard { pipeline, buffer }), line_bytes_max }
+    }
+
+    pub(crate) fn shard(&self) -> RefMut<'_, Shard> {
+        self.shard.borrow_mut()
+    }
+
+    /// Reads into the shard's buffer, from `offset` on.
+    pub(crate) fn read(
+        &self,
+        offset: usize,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut shard = self.shard();
+        read(shard.buffer.get_mut(offset..).unwrap_or_default())
+    }
+
+    /// Ends a client's turn: waits while the targets that it just fed are full, and lets the others
+    /// on this shard run.
+    pub(crate) async fn rest(&self, full: &[usize], listener: &Listener, stages: &mut Stages) {
+        if !full.is_empty() {
+            let targets = self.shard().pipeline.targets(full);
+            let since = Instant::now();
+            for target in targets {
+                until_stop(target.queue.room(), stages).await;
+            }
+            let blocked = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            listener.blocked_ms.add(blocked);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits, but not beyond the present stage.
+async fn until_stop(wait: impl Future<Output = ()>, stages: &mut Stages) {
+    if stages.now() == Stage::Run {
+        tokio::select! {
+            () = wait => {}
+            () = stages.changed() => {}
+        }
+    }
+}

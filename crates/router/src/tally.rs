@@ -1,0 +1,80 @@
+//! Counts of one read batch, summed in plain numbers and published once.
+
+use crate::telemetry::{self, Counter, Registry};
+
+/// What a shard counted since it last published.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Datagrams, TCP lines or pickle frames read.
+    pub(crate) raw: u64,
+    /// Datagrams that the read buffer cut.
+    pub(crate) truncated: u64,
+    /// Samples decoded, notifications not among them.
+    pub(crate) decoded: u64,
+    pub(crate) notifications: u64,
+    pub(crate) filtered: u64,
+    pub(crate) unroutable: u64,
+    pub(crate) routed_collectd: u64,
+    pub(crate) routed_lines: u64,
+    /// Malformed input by reason.
+    pub(crate) rejected: Vec<(&'static str, u64)>,
+}
+
+impl Tally {
+    /// Counts one piece of malformed input.
+    pub(crate) fn reject(&mut self, reason: &'static str) {
+        match self.rejected.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.rejected.push((reason, 1)),
+        }
+    }
+
+    pub(crate) fn malformed(&self) -> u64 {
+        self.rejected.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Sets all counts to zero and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        let mut rejected = std::mem::take(&mut self.rejected);
+        rejected.clear();
+        *self = Self { rejected, ..Self::default() };
+    }
+}
+
+/// Fates that a sample meets once for all tiers.
+#[derive(Debug)]
+pub(crate) struct SampleCounters {
+    pub(crate) decoded: Counter,
+    pub(crate) notifications: Counter,
+    pub(crate) malformed: Counter,
+    pub(crate) filtered: Counter,
+    pub(crate) unroutable: Counter,
+    pub(crate) routed_collectd: Counter,
+    pub(crate) routed_lines: Counter,
+}
+
+impl SampleCounters {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let counter = |metric| registry.counter(metric, &[]);
+        Self {
+            decoded: counter(telemetry::SAMPLES_DECODED),
+            notifications: counter(telemetry::SAMPLES_NOTIFICATIONS),
+            malformed: counter(telemetry::SAMPLES_MALFORMED),
+            filtered: counter(telemetry::SAMPLES_FILTERED),
+            unroutable: counter(telemetry::SAMPLES_UNROUTABLE),
+            routed_collectd: counter(telemetry::ROUTED_COLLECTD),
+            routed_lines: counter(telemetry::ROUTED_LINES),
+        }
+    }
+
+    /// Adds a batch; the caller holds the gate.
+    pub(crate) fn add(&self, tally: &Tally) {
+        self.decoded.add(tally.decoded);
+        self.notifications.add(tally.notifications);
+        self.malformed.add(tally.malformed());
+        self.filtered.add(tally.filtered);
+        self.unroutable.add(tally.unroutable);
+        self.routed_collectd.add(tally.routed_collectd);
+        self.routed_lines.add(tally.routed_lines);
+    }
+}

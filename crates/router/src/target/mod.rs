@@ -1,0 +1,186 @@
+//! A target: one receiver with its queue, its counters and the worker that owns its socket.
+//!
+//! Shards see only [`Target::offer`], which never blocks and never awaits. What a worker took from the
+//! queue it must settle: every sample ends as sent or as shed with a reason.
+
+pub(crate) mod connect;
+pub(crate) mod datagram;
+pub(crate) mod embedded;
+pub(crate) mod queue;
+pub(crate) mod stream;
+pub(crate) mod worker;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
+use queue::{Feeder, Offered, Queue};
+
+use crate::{
+    chunk::Chunk,
+    ledger::Gate,
+    plan::{TargetPlan, TargetProtocol, TierPlan},
+    target::embedded::Store,
+    telemetry::{self, Counter, Registry},
+};
+
+/// Why samples were dropped on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shed {
+    /// The target's queue was full; its oldest samples went.
+    QueueFull,
+    /// The sample does not fit into one datagram of the tier's size.
+    Oversize,
+    /// The kernel refused to send the datagram, twice.
+    Refused,
+    /// The process stopped before the target took them.
+    Shutdown,
+}
+
+impl Shed {
+    /// Every reason, in the order they are shown.
+    pub const ALL: [Self; 4] = [Self::QueueFull, Self::Oversize, Self::Refused, Self::Shutdown];
+
+    /// The reason as counters name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Oversize => "oversize",
+            Self::Refused => "refused",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// What the worker knows of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not connected yet, or trying again.
+    Connecting,
+    /// TCP: connected. Embedded: there.
+    Up,
+    /// UDP: a socket is open, and nobody can know who reads.
+    Unknown,
+}
+
+impl State {
+    /// The state as the API shows it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One receiver, shared by the shards, its worker and the API.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) tier: String,
+    pub(crate) plan: TargetPlan,
+    pub(crate) protocol: TargetProtocol,
+    pub(crate) datagram_bytes_max: usize,
+    pub(crate) queue: Queue,
+    pub(crate) meters: Meters,
+    /// What an embedded target keeps; `None` for all others.
+    pub(crate) store: Option<Arc<Store>>,
+    state: AtomicU8,
+}
+
+/// The counters of one target.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    pub(crate) offered: Counter,
+    pub(crate) sent: Counter,
+    pub(crate) write_errors: Counter,
+    pub(crate) dial_errors: Counter,
+    pub(crate) disconnects: Counter,
+    shed: [Counter; Shed::ALL.len()],
+}
+
+impl Meters {
+    fn new(registry: &Registry, tier: &str, target: &TargetPlan) -> Self {
+        let labels = [("tier", tier), ("target", target.label.as_str())];
+        let counter = |metric| registry.counter(metric, &labels);
+        let shed = |reason: Shed| {
+            let labels = [labels[0], labels[1], ("reason", reason.as_str())];
+            registry.counter(telemetry::SHED, &labels)
+        };
+        Self {
+            offered: counter(telemetry::OFFERED),
+            sent: counter(telemetry::SENT),
+            write_errors: counter(telemetry::WRITE_ERRORS),
+            dial_errors: counter(telemetry::DIAL_ERRORS),
+            disconnects: counter(telemetry::DISCONNECTS),
+            shed: Shed::ALL.map(shed),
+        }
+    }
+
+    /// The counter of one reason.
+    pub(crate) fn shed(&self, reason: Shed) -> &Counter {
+        let [queue_full, oversize, refused, shutdown] = &self.shed;
+        match reason {
+            Shed::QueueFull => queue_full,
+            Shed::Oversize => oversize,
+            Shed::Refused => refused,
+            Shed::Shutdown => shutdown,
+        }
+    }
+}
+
+impl Target {
+    pub(crate) fn new(tier: &TierPlan, plan: &TargetPlan, registry: &Registry) -> Self {
+        let embedded = tier.protocol == TargetProtocol::Embedded;
+        Self {
+            tier: tier.name.clone(),
+            plan: plan.clone(),
+            protocol: tier.protocol,
+            datagram_bytes_max: tier.datagram_bytes_max,
+            queue: Queue::new(tier.queue_bytes, tier.block_timeout),
+            meters: Meters::new(registry, &tier.name, plan),
+            store: embedded.then(Arc::default),
+            state: AtomicU8::new(0),
+        }
+    }
+
+    /// Hands a chunk over; the caller holds the gate.
+    pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> Offered {
+        self.meters.offered.add(chunk.samples);
+        let offered = self.queue.offer(chunk, feeder);
+        self.meters.shed(Shed::QueueFull).add(offered.shed);
+        offered
+    }
+
+    /// `samples` that the worker took were handed to the kernel or stored.
+    pub(crate) fn settle_sent(&self, gate: &Gate, samples: u64) {
+        let _pass = gate.pass();
+        self.meters.sent.add(samples);
+        self.queue.settle(samples);
+    }
+
+    /// `samples` that the worker took are given up.
+    pub(crate) fn settle_shed(&self, gate: &Gate, reason: Shed, samples: u64) {
+        let _pass = gate.pass();
+        self.meters.shed(reason).add(samples);
+        self.queue.settle(samples);
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            1 => State::Up,
+            2 => State::Unknown,
+            _ => State::Connecting,
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        let code = match state {
+            State::Connecting => 0,
+            State::Up => 1,
+            State::Unknown => 2,
+        };
+        self.state.store(code, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,272 @@
+//! The bounded queue between the shards and one target's worker.
+//!
+//! One lock per chunk, never per sample. The bound is in bytes. Shards offer, the worker takes; what
+//! was taken stays counted as in flight until the worker settles it, so that at any moment
+//! offered = sent + shed + queued + in flight.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use crate::chunk::Chunk;
+
+/// Small chunks are joined up to this size, so that a quiet minute is not thousands of chunks.
+const JOINED_BYTES_MAX: usize = 64 * 1024;
+
+/// Emptied chunks kept for reuse; more would only hold memory after a burst.
+const SPARES_MAX: usize = 4;
+
+/// How a chunk is offered when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feeder {
+    /// Can be held back: the queue may reach twice its bound while it is.
+    Stream,
+    /// Cannot be held back (UDP): the oldest samples are shed at once.
+    Datagram,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Offered {
+    /// Oldest samples shed to make room.
+    pub(crate) shed: u64,
+    /// The queue is full and its stream clients should wait.
+    pub(crate) full: bool,
+}
+
+/// Samples that one target has yet to get.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    ready: Notify,
+    room: Notify,
+    bytes_max: usize,
+    block_timeout: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    in_flight: u64,
+    /// When the queue became full; cleared when it is half empty again.
+    full_since: Option<Instant>,
+    spares: Vec<Chunk>,
+    closed: bool,
+}
+
+/// Samples in a queue at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Held {
+    pub(crate) queued: u64,
+    pub(crate) queued_bytes: usize,
+    pub(crate) in_flight: u64,
+}
+
+impl Queue {
+    pub(crate) fn new(bytes_max: usize, block_timeout: Duration) -> Self {
+        Self {
+            inner: Mutex::default(),
+            ready: Notify::new(),
+            room: Notify::new(),
+            bytes_max,
+            block_timeout,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No code panics while it holds the lock, and a panic ends the process anyway.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all of `chunk`, which is left empty. Sheds the oldest samples where the bound says so.
+    pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> Offered {
+        let mut inner = self.lock();
+        inner.take_in(chunk);
+        let mut offered = Offered::default();
+        if inner.bytes > self.bytes_max {
+            let since = *inner.full_since.get_or_insert_with(Instant::now);
+            let patient = feeder == Feeder::Stream && since.elapsed() < self.block_timeout;
+            offered.full = patient;
+            offered.shed = inner.shed_to(if patient { 2 * self.bytes_max } else { self.bytes_max });
+        }
+        drop(inner);
+        self.ready.notify_one();
+        offered
+    }
+
+    /// Moves up to `bytes` into `batch` and counts them as in flight. `false`: nothing was there.
+    pub(crate) fn take(&self, batch: &mut VecDeque<Chunk>, bytes: usize) -> bool {
+        let mut inner = self.lock();
+        let mut taken = 0;
+        while taken < bytes
+            && let Some(chunk) = inner.chunks.pop_front()
+        {
+            taken += chunk.weight();
+            inner.in_flight += chunk.samples;
+            batch.push_back(chunk);
+        }
+        inner.bytes -= taken;
+        if inner.full_since.is_some() && inner.bytes <= self.bytes_max / 2 {
+            inner.full_since = None;
+            self.room.notify_waiters();
+        }
+        taken > 0
+    }
+
+    /// `samples` of what was taken have met their fate.
+    pub(crate) fn settle(&self, samples: u64) {
+        self.lock().in_flight -= samples;
+    }
+
+    /// Gives an emptied chunk back for reuse.
+    pub(crate) fn recycle(&self, mut chunk: Chunk) {
+        chunk.clear();
+        let mut inner = self.lock();
+        if inner.spares.len() < SPARES_MAX {
+            inner.spares.push(chunk);
+        }
+    }
+
+    /// Returns when the queue has something, or is closed.
+    pub(crate) async fn ready(&self) {
+        loop {
+            let notified = self.ready.notified();
+            {
+                let inner = self.lock();
+                if !inner.chunks.is_empty() || inner.closed {
+                    return;
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Returns when stream clients need no longer wait: there is room again, or the queue has been
+    /// full for `block_timeout`.
+    pub(crate) async fn room(&self) {
+        loop {
+            let notified = self.room.notified();
+            let full_since = self.lock().full_since;
+            let Some(since) = full_since else { return };
+            let left = self.block_timeout.saturating_sub(since.elapsed());
+            if left.is_zero() || tokio::time::timeout(left, notified).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// No more will be offered; the worker ends when the queue is empty.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_one();
+    }
+
+    /// Closed, and nothing left to take.
+    pub(crate) fn is_finished(&self) -> bool {
+        let inner = self.lock();
+        inner.closed && inner.chunks.is_empty()
+    }
+
+    /// Gives up all that is queued; returns the number of samples.
+    pub(crate) fn shed_all(&self) -> u64 {
+        self.lock().shed_to(0)
+    }
+
+    /// What the queue holds, counted chunk by chunk and not from a running total, so that a chunk
+    /// that got lost shows.
+    pub(crate) fn held(&self) -> Held {
+        let inner = self.lock();
+        Held {
+            queued: inner.chunks.iter().map(|c| c.samples).sum(),
+            queued_bytes: inner.bytes,
+            in_flight: inner.in_flight,
+        }
+    }
+}
+
+impl Inner {
+    fn take_in(&mut self, chunk: &mut Chunk) {
+        self.bytes += chunk.weight();
+        if let Some(last) = self.chunks.back_mut()
+            && last.format == chunk.format
+            && last.bytes.len() + chunk.bytes.len() <= JOINED_BYTES_MAX
+        {
+            last.append(chunk);
+            chunk.clear();
+        } else {
+            let spare = self.spares.pop().unwrap_or_default();
+            self.chunks.push_back(std::mem::replace(chunk, spare));
+        }
+    }
+
+    /// Sheds whole chunks, oldest first, until at most `bytes` are left.
+    fn shed_to(&mut self, bytes: usize) -> u64 {
+        let mut shed = 0;
+        while self.bytes > bytes
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            self.bytes -= chunk.weight();
+            shed += chunk.samples;
+        }
+        shed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(count: usize) -> Chunk {
+        let mut chunk = Chunk::default();
+        for _ in 0..count {
+            chunk.push_line(&[b'x'; 99]);
+        }
+        chunk
+    }
+
+    #[test]
+    fn a_datagram_feeder_sheds_the_oldest_at_the_bound() {
+        let queue = Queue::new(100_000, Duration::from_secs(5));
+        for _ in 0..3 {
+            assert_eq!(queue.offer(&mut lines(400), Feeder::Datagram).shed, 0, "below the bound");
+            if queue.held().queued == 800 {
+                break;
+            }
+        }
+        let offered = queue.offer(&mut lines(400), Feeder::Datagram);
+        assert_eq!(offered, Offered { shed: 400, full: false });
+        assert_eq!(queue.held().queued, 800);
+    }
+
+    #[test]
+    fn a_stream_feeder_waits_before_anything_is_shed() {
+        let queue = Queue::new(100_000, Duration::from_secs(5));
+        for _ in 0..2 {
+            assert_eq!(queue.offer(&mut lines(600), Feeder::Stream).shed, 0);
+        }
+        let offered = queue.offer(&mut lines(600), Feeder::Stream);
+        assert_eq!(offered, Offered { shed: 0, full: true });
+        let impatient = Queue::new(100_000, Duration::ZERO);
+        impatient.offer(&mut lines(700), Feeder::Stream);
+        assert_eq!(impatient.offer(&mut lines(700), Feeder::Stream).shed, 700);
+    }
+
+    #[test]
+    fn small_chunks_are_joined_and_nothing_is_forgotten() {
+        let queue = Queue::new(1 << 20, Duration::ZERO);
+        for _ in 0..100 {
+            queue.offer(&mut lines(1), Feeder::Stream);
+        }
+        let mut batch = VecDeque::new();
+        assert!(queue.take(&mut batch, 1 << 20));
+        assert_eq!((batch.len(), batch[0].samples), (1, 100));
+        assert_eq!(queue.held(), Held { queued: 0, queued_bytes: 0, in_flight: 100 });
+        queue.settle(100);
+        assert_eq!(queue.held().in_flight, 0);
+    }
+}

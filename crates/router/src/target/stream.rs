@@ -1,0 +1,240 @@
+//! TCP targets: Graphite lines and pickle frames.
+//!
+//! Several chunks go out with one vectored write. When a connection breaks, sending goes on with the
+//! last whole line or frame on the next one; a line is never split across connections.
+
+use std::{
+    io::{self, IoSlice},
+    time::Duration,
+};
+
+use coco_wire::pickle::{FrameWriter, PushError};
+use tokio::net::TcpStream;
+
+use crate::{
+    chunk::{Chunk, Format},
+    plan::TargetProtocol,
+    target::{
+        Shed, State,
+        connect::{Backoff, Place},
+        worker::Outbox,
+    },
+};
+
+/// How long a connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Unacknowledged bytes end a connection after this long: a black hole would swallow them for hours.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Chunks in one vectored write.
+const SLICES_MAX: usize = 16;
+
+/// Connects and sends until the queue is closed and empty.
+pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
+    let mut place = Place::new(&outbox.target.plan.address);
+    let mut backoff = Backoff::new();
+    while !(outbox.chunks.is_empty() && outbox.target.queue.is_finished()) {
+        outbox.target.set_state(State::Connecting);
+        let Some(stream) = connect(outbox, &mut place).await else {
+            let pause = backoff.pause();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = closed_and_empty(outbox) => {}
+            }
+            continue;
+        };
+        backoff.reset();
+        outbox.target.set_state(State::Up);
+        let ended = send_all(outbox, &stream).await;
+        if let Err(error) = ended {
+            outbox.target.meters.disconnects.add(1);
+            let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
+            tracing::info!(%error, tier, target, "connection ended");
+            // A peer that accepts and closes at once must not make us spin.
+            tokio::time::sleep(backoff.pause()).await;
+        }
+    }
+}
+
+/// Returns when there is nothing to connect for any more.
+async fn closed_and_empty(outbox: &Outbox<'_>) {
+    loop {
+        if outbox.chunks.is_empty() && outbox.target.queue.is_finished() {
+            return;
+        }
+        // Only a close can end the wait; what is offered meanwhile stays queued.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
+    let meters = &outbox.target.meters;
+    let address = place.find(outbox.target).await?;
+    let attempt = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    let error = match attempt {
+        Ok(Ok(stream)) => match prepare(&stream) {
+            Ok(()) => return Some(stream),
+            Err(error) => error,
+        },
+        Ok(Err(error)) => error,
+        Err(_) => io::Error::from(io::ErrorKind::TimedOut),
+    };
+    if meters.dial_errors.get() == 0 {
+        let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
+        tracing::warn!(%error, tier, target, "cannot connect; what falls to it is held, trying on");
+    }
+    meters.dial_errors.add(1);
+    None
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// Sends until the connection ends (an error) or the queue is closed and empty.
+async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
+    // Bytes of the first chunk that this connection took, or that an earlier one delivered whole.
+    let mut written = outbox.chunks.front().map_or(0, |chunk| chunk.start);
+    loop {
+        if outbox.chunks.is_empty() {
+            if outbox.target.queue.is_finished() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = outbox.target.queue.ready() => {}
+                ended = ended(stream) => return Err(ended),
+            }
+            outbox.take();
+            if outbox.target.protocol == TargetProtocol::Pickle {
+                pickle_all(outbox);
+            }
+        }
+        if let Err(error) = write(outbox, stream, &mut written) {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                outbox.target.meters.write_errors.add(1);
+                cut(outbox, written);
+                return Err(error);
+            }
+            tokio::select! {
+                writable = stream.writable() => writable?,
+                ended = ended(stream) => {
+                    cut(outbox, written);
+                    return Err(ended);
+                }
+            }
+        } else {
+            // One write a turn: the clients of this shard and its other targets go on.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Returns when the peer has closed: a target answers nothing, so all it can say is that it ends.
+async fn ended(stream: &TcpStream) -> io::Error {
+    let mut answer = [0; 512];
+    loop {
+        if let Err(error) = stream.readable().await {
+            return error;
+        }
+        match stream.try_read(&mut answer) {
+            Ok(0) => return io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the target"),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return error,
+        }
+    }
+}
+
+/// One vectored write; settles the chunks that it finishes.
+fn write(outbox: &mut Outbox<'_>, stream: &TcpStream, written: &mut usize) -> io::Result<()> {
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let mut offset = *written;
+    for (slice, chunk) in slices.iter_mut().zip(&outbox.chunks) {
+        *slice = IoSlice::new(chunk.bytes.get(offset..).unwrap_or_default());
+        offset = 0;
+    }
+    let used = outbox.chunks.len().min(SLICES_MAX);
+    *written += stream.try_write_vectored(slices.get(..used).unwrap_or_default())?;
+    let mut sent = 0;
+    while let Some(chunk) = outbox.chunks.front()
+        && *written >= chunk.bytes.len()
+    {
+        *written -= chunk.bytes.len();
+        sent += chunk.samples;
+        outbox.drop_first();
+    }
+    outbox.sent(sent);
+    Ok(())
+}
+
+/// The connection broke `written` bytes into the first chunk: whole units before that are sent, the
+/// rest stays for the next connection.
+fn cut(outbox: &mut Outbox<'_>, written: usize) {
+    let samples = outbox.chunks.front_mut().map_or(0, |chunk| chunk.settle(written));
+    outbox.sent(samples);
+}
+
+/// Turns line chunks into pickle chunks, in place. Lines that fit into no frame are shed.
+fn pickle_all(outbox: &mut Outbox<'_>) {
+    let mut lost = 0;
+    for chunk in outbox.chunks.iter_mut().filter(|chunk| chunk.format == Format::Lines) {
+        let pickled = pickled(&chunk.bytes);
+        lost += chunk.samples - pickled.samples;
+        *chunk = pickled;
+    }
+    outbox.chunks.retain(|chunk| !chunk.is_empty());
+    outbox.shed(Shed::Oversize, lost);
+}
+
+/// The lines of a chunk as pickle frames.
+fn pickled(lines: &[u8]) -> Chunk {
+    let mut chunk = Chunk::default();
+    let mut frame = FrameWriter::begin(&mut chunk.bytes);
+    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        if frame.push(line, &mut chunk.bytes) == Err(PushError::Full) {
+            close(&mut chunk, frame);
+            frame = FrameWriter::begin(&mut chunk.bytes);
+            // A line that is refused by an empty frame is refused by all.
+            let _refused: Result<(), PushError> = frame.push(line, &mut chunk.bytes);
+        }
+    }
+    close(&mut chunk, frame);
+    chunk
+}
+
+fn close(chunk: &mut Chunk, frame: FrameWriter) {
+    let samples = frame.finish(&mut chunk.bytes);
+    if samples > 0 {
+        chunk.close_frame(u64::try_from(samples).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coco_wire::pickle::decode;
+
+    use super::*;
+
+    #[test]
+    fn lines_become_frames_of_500_and_none_is_lost() {
+        let mut lines = Chunk::default();
+        for n in 0..1234 {
+            lines.push_line(format!("name{n} {n}.5 1700000000").as_bytes());
+        }
+        let chunk = pickled(&lines.bytes);
+        let counts: Vec<_> = chunk.frames.iter().map(|frame| frame.samples).collect();
+        assert_eq!(counts, [500, 500, 234]);
+        let mut names = Vec::new();
+        let mut start = 0;
+        for frame in &chunk.frames {
+            decode(&chunk.bytes[start + 4..frame.end], |point| {
+                names.push(String::from_utf8_lossy(point.unwrap().name).into_owned());
+            })
+            .unwrap();
+            start = frame.end;
+        }
+        assert_eq!(names, (0..1234).map(|n| format!("name{n}")).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,138 @@
+//! From the file as read to the configuration as checked.
+//!
+//! Each part reads its section, names every fault, and goes on with a default in place of what was
+//! refused, so that one run finds everything. What comes out is used only when nothing was found.
+
+mod filter;
+mod listeners;
+mod notes;
+mod targets;
+mod tiers;
+
+use std::time::Duration;
+
+use coco_router::plan::{Address, Limits, Plan};
+
+use super::{
+    Config, address,
+    file::{self, File, Leaf, Node},
+    findings::{self, Findings, Refusal},
+    path::KeyPath,
+};
+
+/// Checks everything; the configuration comes without its notes.
+pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
+    let root = KeyPath::root();
+    let process = process(file.limits.as_ref(), &root.key("limits"), findings);
+    let api = api(file.api.as_ref(), &root.key("api"), findings);
+    let listeners = listeners::listeners(file, &api, findings);
+    let blacklist = filter::blacklist(file.filter.as_ref(), &root.key("filter"), findings);
+    let measure_interval = measure(file.measure.as_ref(), &root.key("measure"), findings);
+    fetch(file.fetch.as_ref(), &root.key("fetch"), findings);
+    let surroundings = tiers::Surroundings {
+        sockets: &listeners.sockets,
+        queue_bytes: process.queue_bytes,
+        block_timeout: process.block_timeout,
+    };
+    let tiers = tiers::tiers(file.tiers.as_ref(), &root.key("tiers"), &surroundings, findings);
+    let plan = Plan { listeners: listeners.plans, blacklist, tiers, limits: process.limits };
+    notes::notes(&plan, findings);
+    Config { plan, api, measure_interval, drain_timeout: process.drain_timeout, notes: Vec::new() }
+}
+
+/// `[limits]`: bounds of the process, and what tiers take when they say nothing.
+struct Process {
+    limits: Limits,
+    drain_timeout: Duration,
+    queue_bytes: usize,
+    block_timeout: Duration,
+}
+
+fn process(
+    node: Option<&Node<file::Limits>>,
+    at: &KeyPath,
+    findings: &mut Findings<'_>,
+) -> Process {
+    let none = file::Limits::default();
+    let section = findings.table(at, node).unwrap_or(&none);
+    let default = Limits::default();
+    let mut size = |key, leaf: &Option<Leaf>, range, default| {
+        findings.read(&at.key(key), leaf.as_ref(), findings::size(range)).unwrap_or(default)
+    };
+    let queue_bytes = size("queue", &section.queue, tiers::QUEUE_BYTES, QUEUE_BYTES_DEFAULT);
+    let line_bytes_max = size("line", &section.line, 64..=64 << 10, default.line_bytes_max);
+    let mut count = |key, leaf: &Option<Leaf>, range, default| {
+        let read = findings.read(&at.key(key), leaf.as_ref(), findings::integer(range));
+        read.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
+    };
+    let connections_max =
+        count("connections", &section.connections, 1..=1_000_000, default.connections_max);
+    let series_max = count("series", &section.series, 1_000..=1_000_000_000, default.series_max);
+    let mut time = |key, leaf: &Option<Leaf>, default| {
+        findings.read(&at.key(key), leaf.as_ref(), findings::duration).unwrap_or(default)
+    };
+    Process {
+        limits: Limits { line_bytes_max, connections_max, series_max },
+        drain_timeout: time("drain_timeout", &section.drain_timeout, DRAIN_TIMEOUT_DEFAULT),
+        queue_bytes,
+        block_timeout: time("block_timeout", &section.block_timeout, BLOCK_TIMEOUT_DEFAULT),
+    }
+}
+
+/// `[api]`; there is always one.
+fn api(node: Option<&Node<file::Api>>, at: &KeyPath, findings: &mut Findings<'_>) -> Address {
+    let bind = findings.table(at, node).and_then(|section| section.bind.as_ref());
+    findings
+        .read(&at.key("bind"), bind, listener)
+        .unwrap_or_else(|| Address { host: "127.0.0.1".to_owned(), port: 9090 })
+}
+
+/// `[measure]`
+fn measure(
+    node: Option<&Node<file::Measure>>,
+    at: &KeyPath,
+    findings: &mut Findings<'_>,
+) -> Duration {
+    let interval = findings.table(at, node).and_then(|section| section.interval.as_ref());
+    findings
+        .read(&at.key("interval"), interval, findings::duration)
+        .unwrap_or(MEASURE_INTERVAL_DEFAULT)
+}
+
+/// `[fetch]`: noodle reads it; a fault in it should not wait until noodle starts.
+fn fetch(node: Option<&Node<file::Fetch>>, at: &KeyPath, findings: &mut Findings<'_>) {
+    let Some(section) = findings.table(at, node) else { return };
+    findings.read(&at.key("bind"), section.bind.as_ref(), listener);
+    findings.read(&at.key("proxy_timeout"), section.proxy_timeout.as_ref(), findings::duration);
+    findings.read(&at.key("remote_port"), section.remote_port.as_ref(), remote_port);
+}
+
+/// Reads an address to listen on.
+fn listener(leaf: &Leaf) -> Result<Address, Refusal> {
+    address::listener(findings::address_text(leaf, "127.0.0.1:25826")?)
+        .map_err(|why| Refusal::Value(why.to_string()))
+}
+
+/// Reads a port: Coco 1.x writes it as text.
+fn remote_port(leaf: &Leaf) -> Result<u16, Refusal> {
+    let digits = match leaf {
+        Node::Integer(number) => number.to_string(),
+        Node::Text(_) => findings::text(leaf)?.to_owned(),
+        Node::List(_) | Node::Table(_) | Node::Other => {
+            return Err(Refusal::Type("a port such as \"29292\"".to_owned()));
+        }
+    };
+    address::read_port(&digits, 1).map_err(|why| Refusal::Value(why.to_string()))
+}
+
+/// For each target: minutes of a small fleet, seconds of a large one.
+const QUEUE_BYTES_DEFAULT: usize = 64 << 20;
+
+/// Longer than a restart of a target, shorter than a client's patience.
+const BLOCK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Well within systemd's 90 s between stop and kill.
+const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// That of Coco 1.x.
+const MEASURE_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);

@@ -1,0 +1,226 @@
+//! `targets` of one tier: texts or tables, each with its own id and address.
+
+use std::collections::HashMap;
+
+use coco_ring::{Member, Weight};
+use coco_router::plan::{Address, TargetPlan};
+
+use crate::config::{
+    address,
+    file::{self, Leaf, Node},
+    findings::{self, Findings, Refusal},
+    path::KeyPath,
+    words::quoted,
+};
+
+/// One target as the router and as the ring see it.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) at: KeyPath,
+    pub(super) plan: TargetPlan,
+    pub(super) member: Member,
+}
+
+/// How the targets of a tier are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `host:port`, with carbon's instance or without.
+    Address,
+    /// A plain name: the target is in this process.
+    Name,
+    /// Whichever it looks like, because the tier's protocol was refused.
+    Either,
+}
+
+/// Reads all targets of a tier; those that were refused are missing.
+pub(super) fn targets(
+    node: Option<&Node<file::Target>>,
+    at: &KeyPath,
+    form: Form,
+    findings: &mut Findings<'_>,
+) -> Vec<Target> {
+    let entries = match node {
+        Some(Node::List(entries)) if !entries.is_empty() => entries,
+        Some(Node::List(_)) | None => {
+            findings.fault(at, "no targets; give one or more, as targets = [\"10.0.0.1:25826\"]");
+            return Vec::new();
+        }
+        Some(Node::Text(_) | Node::Integer(_) | Node::Table(_) | Node::Other) => {
+            findings.wrong_type(at, "an array of targets");
+            return Vec::new();
+        }
+    };
+    if entries.len() > TARGETS_MAX {
+        let count = entries.len();
+        findings.fault(at, format!("{count} targets; a tier takes at most {TARGETS_MAX}"));
+        return Vec::new();
+    }
+    let targets: Vec<Target> = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(index, entry)| target(entry, at.index(index), form, findings))
+        .collect();
+    twice(&targets, findings);
+    targets
+}
+
+fn target(
+    entry: &Node<file::Target>,
+    at: KeyPath,
+    form: Form,
+    findings: &mut Findings<'_>,
+) -> Option<Target> {
+    match entry {
+        Node::Text(text) => {
+            let leaf = Leaf::Text(text.clone());
+            let plan = findings.read(&at, Some(&leaf), |leaf| plan_of(leaf, form))?;
+            let member = Member { id: plan.id.clone(), weight: Weight::default(), zone: None };
+            Some(Target { at, plan, member })
+        }
+        Node::Table(table) => from_table(table, at, form, findings),
+        Node::Integer(_) | Node::List(_) | Node::Other => {
+            findings.wrong_type(&at, "a target: text, or a table with its address");
+            None
+        }
+    }
+}
+
+/// A table; every key of it is read before anything is given up.
+fn from_table(
+    table: &file::Target,
+    at: KeyPath,
+    form: Form,
+    findings: &mut Findings<'_>,
+) -> Option<Target> {
+    let faults_before = findings.fault_count();
+    let weight = findings.read(&at.key("weight"), table.weight.as_ref(), weight);
+    let zone = findings.read(&at.key("zone"), table.zone.as_ref(), findings::name);
+    let embedded = match form {
+        Form::Name => true,
+        Form::Address => false,
+        Form::Either => table.address.is_none(),
+    };
+    let plan = if embedded {
+        for (key, leaf) in [("address", &table.address), ("instance", &table.instance)] {
+            if leaf.is_some() {
+                findings
+                    .fault(&at.key(key), "an embedded target is in this process; give it an id");
+            }
+        }
+        if table.id.is_none() {
+            findings.fault(&at, "`id` is missing, as in id = \"demo-a\"");
+        }
+        findings.read(&at.key("id"), table.id.as_ref(), |leaf| plan_of(leaf, Form::Name))
+    } else {
+        addressed_plan(table, &at, findings)
+    };
+    if findings.fault_count() > faults_before {
+        return None;
+    }
+    let plan = plan?;
+    let member = Member { id: plan.id.clone(), weight: weight.unwrap_or_default(), zone };
+    Some(Target { at, plan, member })
+}
+
+fn addressed_plan(
+    table: &file::Target,
+    at: &KeyPath,
+    findings: &mut Findings<'_>,
+) -> Option<TargetPlan> {
+    if table.address.is_none() {
+        findings.fault(at, "`address` is missing, as in address = \"10.0.0.1:25826\"");
+    }
+    let instance = findings.read(&at.key("instance"), table.instance.as_ref(), instance);
+    let id = findings.read(&at.key("id"), table.id.as_ref(), id);
+    let plan = findings.read(&at.key("address"), table.address.as_ref(), addressed)?;
+    let (mut plan, has_instance) = plan;
+    if let Some(instance) = instance {
+        if has_instance {
+            findings.fault(&at.key("instance"), "the address has an instance already");
+        }
+        // As the text form would be: both forms of one target share a place on the ring.
+        plan.id = format!("{}:{instance}", plan.id);
+    }
+    plan.id = id.unwrap_or(plan.id);
+    Some(plan)
+}
+
+/// Reads a target's text.
+fn plan_of(leaf: &Leaf, form: Form) -> Result<TargetPlan, Refusal> {
+    let text = findings::text(leaf)?;
+    match form {
+        Form::Address => addressed(leaf).map(|(plan, _)| plan),
+        Form::Either if text.contains(':') => addressed(leaf).map(|(plan, _)| plan),
+        Form::Either => Ok(embedded(text)),
+        Form::Name => embedded_name(text),
+    }
+}
+
+/// Reads an address; tells whether it has an instance.
+fn addressed(leaf: &Leaf) -> Result<(TargetPlan, bool), Refusal> {
+    let text = findings::address_text(leaf, "10.0.0.1:25826")?;
+    let (address, instance) =
+        address::target(text).map_err(|why| Refusal::Value(why.to_string()))?;
+    Ok((TargetPlan { id: text.to_owned(), label: text.to_owned(), address }, instance.is_some()))
+}
+
+/// Reads the name of an embedded target.
+fn embedded_name(text: &str) -> Result<TargetPlan, Refusal> {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || c == ':' || c == '/';
+    if text.contains(bad) {
+        return Err(Refusal::Value(format!(
+            "{}: an embedded target is a plain name, without port, slash or space",
+            quoted(text)
+        )));
+    }
+    Ok(embedded(text))
+}
+
+fn embedded(name: &str) -> TargetPlan {
+    let address = Address { host: name.to_owned(), port: 0 };
+    TargetPlan { id: name.to_owned(), label: name.to_owned(), address }
+}
+
+fn id(leaf: &Leaf) -> Result<String, Refusal> {
+    let id = findings::name(leaf)?;
+    if id.len() > ID_BYTES_MAX {
+        let length = id.len();
+        return Err(Refusal::Value(format!("{length} bytes; an id has at most {ID_BYTES_MAX}")));
+    }
+    Ok(id)
+}
+
+fn weight(leaf: &Leaf) -> Result<Weight, Refusal> {
+    let weight = findings::integer(1..=100)(leaf)?;
+    Weight::try_new(weight).map_err(|why| Refusal::Value(why.to_string()))
+}
+
+fn instance(leaf: &Leaf) -> Result<String, Refusal> {
+    address::check_instance(findings::text(leaf)?)
+        .map(str::to_owned)
+        .map_err(|why| Refusal::Value(why.to_string()))
+}
+
+/// Names each target whose address or id an earlier one has.
+fn twice(targets: &[Target], findings: &mut Findings<'_>) {
+    let mut addresses = HashMap::new();
+    let mut ids = HashMap::new();
+    for target in targets {
+        let Target { at, plan, .. } = target;
+        // Embedded targets have no port, and their name is their id.
+        let identity = Some(address::identity(&plan.address)).filter(|_| plan.address.port != 0);
+        if let Some(first) = identity.and_then(|identity| addresses.insert(identity, target)) {
+            let message = format!("{} is the address of {} already", plan.address, first.at);
+            findings.fault(at, message);
+        } else if let Some(first) = ids.insert(plan.id.as_str(), target) {
+            let message = format!("id {} is that of {} already", quoted(&plan.id), first.at);
+            findings.fault(at, message);
+        }
+    }
+}
+
+/// As many as a ring takes.
+const TARGETS_MAX: usize = 4_096;
+
+/// Longer than any host name with port and instance.
+const ID_BYTES_MAX: usize = 512;

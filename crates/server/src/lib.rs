@@ -1,0 +1,3 @@
+//! server
+pub mod cli;
+pub mod config;

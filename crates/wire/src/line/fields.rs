@@ -1,0 +1,47 @@
+//! Any line, field by field: for text beyond ASCII, and to name the fault of a bad line.
+//!
+//! Fields are split at Unicode white space, as Python's `str.split()` does.
+
+use std::ops::Range;
+
+use super::{Line, LineError, NotFloat, float, plain};
+
+/// Parses a line that has no control bytes but tab.
+pub(super) fn parse_unicode(text: &[u8]) -> Result<Line<'_>, LineError> {
+    let decoded = std::str::from_utf8(text).map_err(|_| LineError::NotUtf8)?;
+    let mut fields = Fields { text: decoded, at: 0 };
+    let name = fields.next().ok_or(LineError::Empty)?;
+    let value = fields.next().ok_or(LineError::MissingField)?;
+    let time = fields.next().ok_or(LineError::MissingField)?;
+    if fields.next().is_some() {
+        return Err(LineError::ExtraField);
+    }
+    let time_at = time.start;
+    let [name, value, time] = [name, value, time].map(|field| text.get(field).unwrap_or_default());
+    match float(value) {
+        Ok(_) => {}
+        Err(NotFloat::Syntax) => return Err(LineError::BadValue),
+        Err(NotFloat::NotFinite) => return Err(LineError::NotFinite),
+    }
+    let time = plain::timestamp(time, time_at).ok_or(LineError::BadTime)?;
+    Ok(Line { name, value, time, text })
+}
+
+/// Where the fields of a text stand, in bytes.
+struct Fields<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Iterator for Fields<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let rest = self.text.get(self.at..)?;
+        let start = self.at + rest.find(|char: char| !char.is_whitespace())?;
+        let field = self.text.get(start..)?;
+        let end = start + field.find(char::is_whitespace).unwrap_or(field.len());
+        self.at = end;
+        Some(start..end)
+    }
+}

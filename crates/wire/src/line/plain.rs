@@ -1,0 +1,149 @@
+//! The hot path: lines of printable ASCII, checked a whole batch at a time.
+//!
+//! Invariant: on a line of a plain batch, [`parse_plain`] answers as [`super::parse`] does.
+
+use super::{Line, LineError, Timestamp, fields, number};
+
+/// Plain numbers up to this many bytes are finite whatever their digits: 1e300 is a double.
+const FINITE_BYTES_MAX: usize = 300;
+
+/// Whether a batch of whole lines has only bytes 0x20 to 0x7e, LF, tab, and CR directly before LF.
+/// [`parse_plain`] may then be used on each of its lines.
+#[must_use]
+pub fn is_plain(batch: &[u8]) -> bool {
+    // Chunks so that a binary batch is left early; in each, no branch, so that it is vectorised.
+    const CHUNK_BYTES: usize = 4096;
+    let Some((last, _)) = batch.split_last() else {
+        return true;
+    };
+    let next = batch.get(1..).unwrap_or_default();
+    let pairs = batch.chunks(CHUNK_BYTES).zip(next.chunks(CHUNK_BYTES));
+    let has_next = pairs.fold(true, |plain, (bytes, nexts)| {
+        plain
+            && bytes.iter().zip(nexts).fold(true, |plain, (byte, next)| {
+                plain & (is_plain_byte(*byte) | ((*byte == b'\r') & (*next == b'\n')))
+            })
+    });
+    has_next && is_plain_byte(*last)
+}
+
+#[inline]
+fn is_plain_byte(byte: u8) -> bool {
+    (byte.wrapping_sub(b' ') <= b'~' - b' ') | (byte == b'\n') | (byte == b'\t')
+}
+
+/// Parses one line of a batch of which [`is_plain`] is true: as [`super::parse`], but without its
+/// pass over the bytes. On another line it may take control bytes and text that is not UTF-8.
+///
+/// # Errors
+/// [`LineError`] tells why carbon would ignore the line, or why we do.
+#[inline]
+pub fn parse_plain(line: &[u8]) -> Result<Line<'_>, LineError> {
+    parse_text(line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Parses printable ASCII and tabs.
+#[inline]
+pub(super) fn parse_text(text: &[u8]) -> Result<Line<'_>, LineError> {
+    match parse_good(text) {
+        Some(line) => Ok(line),
+        None => fields::parse_unicode(text),
+    }
+}
+
+/// A good line, or `None` and [`fields`] finds out why.
+#[inline]
+fn parse_good(text: &[u8]) -> Option<Line<'_>> {
+    let name_at = skip_blanks(text, 0);
+    let name_bytes = memchr::memchr2(b' ', b'\t', text.get(name_at..)?)?;
+    let name = text.get(name_at..name_at + name_bytes)?;
+    let value_at = skip_blanks(text, name_at + name_bytes);
+    let value = number_field(text.get(value_at..)?)?;
+    let time_at = skip_blanks(text, value_at + value.len());
+    let (time, time_bytes) = time_field(text.get(time_at..)?, time_at)?;
+    if skip_blanks(text, time_at + time_bytes) != text.len() {
+        return None;
+    }
+    Some(Line { name, value, time, text })
+}
+
+/// What a whole time field says; `None` if it is no time.
+pub(super) fn timestamp(field: &[u8], at: usize) -> Option<Timestamp<'_>> {
+    let now = field == b"N" || number::float(field).ok()? == -1.0;
+    Some(if now { Timestamp::Now { at, len: field.len() } } else { Timestamp::Given(field) })
+}
+
+/// The field at the start of `rest`, if it is a finite number.
+#[inline]
+fn number_field(rest: &[u8]) -> Option<&[u8]> {
+    if let Some(len) = plain_number(rest) {
+        return rest.get(..len);
+    }
+    let field = blank_free(rest);
+    number::float(field).is_ok().then_some(field)
+}
+
+/// The length of a number `[-+]?digits[.digits]` that a blank or the end of `rest` follows, if
+/// that is what `rest` begins with and it is short enough to be finite.
+#[inline]
+fn plain_number(rest: &[u8]) -> Option<usize> {
+    let sign = usize::from(matches!(rest.first(), Some(b'+' | b'-')));
+    let mut digits = digits(rest, sign);
+    let mut len = sign + digits;
+    if rest.get(len) == Some(&b'.') {
+        let fraction = self::digits(rest, len + 1);
+        len += 1 + fraction;
+        digits += fraction;
+    }
+    let ends = rest.get(len).is_none_or(|byte| is_blank(*byte));
+    (ends && digits > 0 && len <= FINITE_BYTES_MAX).then_some(len)
+}
+
+/// How many digits stand at `from`; eight at a time, since most times have ten.
+#[inline]
+fn digits(text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    let (eights, _) = rest.as_chunks::<8>();
+    let whole = 8 * eights.iter().take_while(|eight| all_digits(**eight)).count();
+    let tail = rest.get(whole..).unwrap_or_default();
+    whole + tail.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// Whether all eight bytes are digits: each has high nibble 3, and still after 6 is added.
+#[inline]
+fn all_digits(eight: [u8; 8]) -> bool {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    const THREES: u64 = 0x3030_3030_3030_3030;
+    const SIXES: u64 = 0x0606_0606_0606_0606;
+    let bytes = u64::from_le_bytes(eight);
+    (bytes & HIGH == THREES) & (bytes.wrapping_add(SIXES) & HIGH == THREES)
+}
+
+/// What the field at the start of `rest` says, and its length.
+#[inline]
+fn time_field(rest: &[u8], at: usize) -> Option<(Timestamp<'_>, usize)> {
+    if rest.first().is_some_and(u8::is_ascii_digit)
+        && let Some(len) = plain_number(rest)
+    {
+        return Some((Timestamp::Given(rest.get(..len)?), len));
+    }
+    let field = blank_free(rest);
+    timestamp(field, at).map(|time| (time, field.len()))
+}
+
+#[inline]
+fn blank_free(rest: &[u8]) -> &[u8] {
+    let len = rest.iter().take_while(|byte| !is_blank(**byte)).count();
+    rest.get(..len).unwrap_or_default()
+}
+
+#[inline]
+fn skip_blanks(text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    from + rest.iter().take_while(|byte| is_blank(**byte)).count()
+}
+
+#[inline]
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}

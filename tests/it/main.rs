@@ -1,0 +1,26 @@
+//! Integration tests: the real binary with real peers, one promise per module.
+
+/// Recorded datagrams come out of Coco as real collectd decodes them.
+mod captures;
+/// The command line: its output, its exit codes, and that it agrees with the running process.
+mod cli;
+/// Who comes from Coco 1.x keeps files, placement and dashboards.
+mod coco1x;
+/// The dependency rule between the crates.
+mod layering;
+/// Bad lines and connections harm nobody.
+mod lines;
+/// Bad datagrams harm nobody.
+mod malformed;
+/// The peers alone, with no Coco between them: what the other tests build on.
+mod peers;
+/// 20,000 names through Coco into real carbon.
+mod real_carbon;
+/// Real agents through Coco into real storage nodes.
+mod real_collectd;
+/// collectd's traffic generator through Coco.
+mod tg;
+/// The tour of the README does what it says.
+mod tour;
+/// Slow, dead and deaf targets, full queues, stopping, and what the kernel drops.
+mod trouble;

@@ -1,0 +1,223 @@
+//! The program under test: the release binary, started with a configuration file.
+
+use std::{
+    env, fs,
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    http::{self, Answer},
+    ledger::Ledger,
+    process::{Process, Signal, folder},
+    wait::{SOON, wait_for},
+};
+
+/// A running `coco`.
+#[derive(Debug)]
+pub struct Coco {
+    process: Process,
+    api: SocketAddr,
+    dir: TempDir,
+}
+
+impl Coco {
+    /// Starts it with this configuration (its API on a port of the kernel's choice unless the text
+    /// says otherwise) and waits until it is ready.
+    pub fn start(config: &str) -> Self {
+        let dir = folder();
+        let config = match config.contains("[api]") {
+            true => config.to_owned(),
+            false => format!("{config}\n[api]\nbind = \"127.0.0.1:0\"\n"),
+        };
+        let file = dir.path().join("coco.toml");
+        fs::write(&file, config).expect("a temporary file can be written");
+        let mut command = Command::new(binary());
+        command.arg(&file).current_dir(dir.path()).env("NO_COLOR", "1");
+        let mut process = Process::start("coco", &mut command);
+        let line = process.wait_for_line(&["api listening", "address="], SOON);
+        let api = field(&line, "address").parse().expect("the log names a socket address");
+        let coco = Self { process, api, dir };
+        wait_for("coco to be ready", SOON, || match coco.get("/readyz").status {
+            200 => Ok(()),
+            status => Err(format!("/readyz says {status}")),
+        });
+        coco
+    }
+
+    /// Where its API listens.
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// The configuration file that it was started with.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("coco.toml")
+    }
+
+    /// What it has written to standard error so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Asks its API; fails when there is no HTTP answer.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        http::get(self.api, path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// Asks its API for JSON; fails on any status but 200.
+    #[track_caller]
+    pub fn get_json(&self, path: &str) -> Value {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "GET {path}: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// The fates of everything so far.
+    #[track_caller]
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.get_json("/ledger"))
+    }
+
+    /// The owner in each tier, by the address text of the configuration.
+    #[track_caller]
+    pub fn lookup(&self, name: &[u8]) -> Value {
+        self.get_json(&format!("/lookup?name={}", http::encode(name)))
+    }
+
+    /// The owner in one tier.
+    #[track_caller]
+    pub fn owner(&self, tier: &str, name: &[u8]) -> String {
+        let owners = self.lookup(name);
+        let owner = owners[tier].as_str();
+        owner.unwrap_or_else(|| panic!("tier {tier} has no owner in {owners}")).to_owned()
+    }
+
+    /// Where the first listener of this protocol (`collectd`, `line-tcp`, …) is bound.
+    #[track_caller]
+    pub fn listener(&self, protocol: &str) -> SocketAddr {
+        let ledger = self.ledger();
+        let address = ledger.listener(protocol)["address"].as_str().unwrap_or_default();
+        address.parse().unwrap_or_else(|_| panic!("{protocol} listens on {address:?}"))
+    }
+
+    /// Waits until the ledger satisfies `condition`, which says what is missing otherwise.
+    #[track_caller]
+    pub fn wait_for_ledger(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut condition: impl FnMut(&Ledger) -> Result<(), String>,
+    ) -> Ledger {
+        wait_for(what, limit, || {
+            let ledger = self.ledger();
+            condition(&ledger).map(|()| ledger.clone()).map_err(|why| format!("{why}\n{ledger}"))
+        })
+    }
+
+    /// Waits until everything that was accepted has been sent or shed.
+    #[track_caller]
+    pub fn settle(&self) -> Ledger {
+        self.wait_for_ledger("all queues to be empty", SOON, |ledger| match ledger.held() {
+            0 => Ok(()),
+            held => Err(format!("{held} samples are held")),
+        })
+    }
+
+    /// Ends it with SIGTERM, asserts that every sample had one fate and that it ended well, and
+    /// returns what it wrote.
+    #[track_caller]
+    pub fn stop(mut self) -> String {
+        let ledger = self.ledger();
+        ledger.assert_balanced();
+        let status = self.process.terminate(Duration::from_secs(60));
+        let log = self.log();
+        assert_eq!(status.code(), Some(0), "exit of coco after SIGTERM; its log is:\n{log}");
+        log
+    }
+
+    /// Waits for its end after a signal that the test has sent.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        self.process.wait(limit).code()
+    }
+}
+
+/// Runs `coco` to its end with these arguments and this standard input.
+pub fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary under test starts");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // A program that does not read its input closes it, which is no fault of the test.
+        stdin.write_all(&input).ok();
+    });
+    let output = child.wait_with_output().expect("the output of a child can be read");
+    writer.join().expect("writing to a pipe does not panic");
+    output
+}
+
+/// A `targets = [...]` line of these addresses.
+pub fn targets(addresses: &[String]) -> String {
+    format!("targets = {addresses:?}\n")
+}
+
+/// The value of `key=value` in a log line.
+pub fn field<'a>(line: &'a str, key: &str) -> &'a str {
+    line.split_whitespace()
+        .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+        .map(|value| value.trim_matches('"'))
+        .unwrap_or_else(|| panic!("no {key}= in {line:?}"))
+}
+
+/// The folder of the whole project.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is a folder of the project")
+}
+
+/// Where cargo puts what it builds, as seen from the running test.
+pub fn target_dir() -> PathBuf {
+    // target/PROFILE/deps/it-HASH
+    let test = env::current_exe().expect("a test knows its own path");
+    test.ancestors().nth(3).expect("cargo runs tests below its target folder").to_owned()
+}
+
+/// The release binary: `COCO_BIN`, or built here once.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(binary) = env::var_os("COCO_BIN") {
+            return binary.into();
+        }
+        let target = target_dir();
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--release", "--quiet", "-p", "coco-server", "--bins"])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(root())
+            .status()
+            .expect("cargo starts");
+        assert!(status.success(), "cargo cannot build the binary under test");
+        target.join("release/coco")
+    })
+}

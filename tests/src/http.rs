@@ -1,0 +1,54 @@
+//! The few lines of HTTP that asking a local API takes.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Head without the status line, as sent.
+    pub head: String,
+    /// Body, as sent.
+    pub body: String,
+}
+
+/// Asks for `path` (already encoded); an error when nobody answers in HTTP.
+pub fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
+    // HTTP/1.0 forbids chunks, so the body is what follows the head.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let reply = exchange(address, request.as_bytes()).map_err(|error| error.to_string())?;
+    let reply = String::from_utf8(reply).map_err(|error| error.to_string())?;
+    let (head, body) = reply.split_once("\r\n\r\n").ok_or("no end of the HTTP head")?;
+    let (status_line, head) = head.split_once("\r\n").unwrap_or((head, ""));
+    let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or_else(|| format!("no HTTP status in {status_line:?}"))?;
+    Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
+}
+
+/// Sends bytes on a connection of its own and reads until the other side closes.
+pub fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let limit = Duration::from_secs(10);
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.write_all(request)?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply)?;
+    Ok(reply)
+}
+
+/// Percent-encodes every byte that is not plain in a query.
+pub fn encode(bytes: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    bytes
+        .iter()
+        .map(|byte| match plain(byte) {
+            true => char::from(*byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,145 @@
+//! A child process whose output is kept and which never outlives its handle.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, ErrorKind, Read},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use nix::{sys::signal, unistd::Pid};
+use tempfile::TempDir;
+
+pub use nix::sys::signal::Signal;
+
+use crate::wait::wait_for;
+
+/// A running program; dropping it kills it, and shows its last lines if the test has failed.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: Arc<Mutex<String>>,
+    readers: Vec<thread::JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts `command` with both its outputs kept in one log and nothing to read.
+    pub fn start(name: &str, command: &mut Command) -> Self {
+        let spawned =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                panic!("{name}: no program {:?}", command.get_program())
+            }
+            Err(error) => panic!("{name}: cannot start {:?}: {error}", command.get_program()),
+        };
+        let log = Arc::new(Mutex::new(String::new()));
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let readers = vec![keep(stdout, Arc::clone(&log)), keep(stderr, Arc::clone(&log))];
+        Self { name: name.to_owned(), child, log, readers }
+    }
+
+    /// Everything that it has written so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a line of the log has all of `parts`, and returns that line.
+    pub fn wait_for_line(&mut self, parts: &[&str], limit: Duration) -> String {
+        let what = format!("a line of {} with {parts:?}", self.name);
+        wait_for(&what, limit, || {
+            let exited = self.child.try_wait().expect("a child can be waited for");
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| parts.iter().all(|p| line.contains(p))) {
+                return Ok(Ok(line.to_owned()));
+            }
+            match exited {
+                Some(status) => Ok(Err(format!("{what}: it ended first with {status}:\n{log}"))),
+                None => Err(format!("its log is:\n{log}")),
+            }
+        })
+        .unwrap_or_else(|ended| panic!("{ended}"))
+    }
+
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("process ids fit an i32"));
+        signal::kill(pid, signal)
+            .unwrap_or_else(|error| panic!("{}: {signal}: {error}", self.name));
+    }
+
+    /// Waits for its end by itself; the log is complete afterwards.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        let status = wait_for(&what, limit, || {
+            let exited = self.child.try_wait().expect("a child can be waited for");
+            exited.ok_or_else(|| "still running".to_owned())
+        });
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a log reader does not panic");
+        }
+        status
+    }
+
+    /// Asks it to end with SIGTERM and waits for that.
+    pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.wait(limit)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // Neither can fail for a child that runs and was not waited for.
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(30)..].join("\n");
+            eprintln!("--- last lines of {}:\n{tail}", self.name);
+        }
+    }
+}
+
+/// A temporary folder, gone when its handle is dropped.
+pub fn folder() -> TempDir {
+    // collectd writes nothing below a folder whose name begins with a dot, which is the default.
+    let made = tempfile::Builder::new().prefix("coco-test-").tempdir();
+    made.expect("a temporary folder can be made")
+}
+
+/// Finds a program in PATH or a system folder; fails with the name of its Debian package.
+pub fn program(name: &str, package: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file()).unwrap_or_else(|| {
+        panic!("this test needs {name}: install it with `apt-get install {package}` or run ./test")
+    })
+}
+
+fn keep(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut lines = BufReader::new(stream);
+        let mut line = Vec::new();
+        // A read error means that the writer is gone, like the end of the stream.
+        while lines.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    })
+}
