@@ -1,5 +1,7 @@
 //! Integration tests: the real binary with real peers, one promise per module.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
 /// Recorded datagrams come out of Coco as real collectd decodes them.
 mod captures;
 /// The command line: its output, its exit codes, and that it agrees with the running process.

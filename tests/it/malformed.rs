@@ -13,7 +13,7 @@ const GOOD_HOST: &str = "good.example";
 
 #[test]
 fn after_each_malformed_case_a_good_datagram_still_arrives() {
-    check(corpus::json_lines("data/collectd/malformed/cases.jsonl"), |case| {
+    check(&corpus::json_lines("data/collectd/malformed/cases.jsonl"), |case| {
         let datagrams = case["datagrams"].as_array().unwrap();
         (datagrams.iter().map(text).map(corpus::hex).collect(), &case["collectd"]["accepted"])
     });
@@ -21,13 +21,13 @@ fn after_each_malformed_case_a_good_datagram_still_arrives() {
 
 #[test]
 fn after_each_fuzzed_datagram_a_good_one_still_arrives() {
-    check(corpus::json_lines("data/collectd/malformed/fuzz.jsonl"), |case| {
+    check(&corpus::json_lines("data/collectd/malformed/fuzz.jsonl"), |case| {
         (vec![corpus::hex(text(&case["datagram"]))], &case["accepted"])
     });
 }
 
 /// Sends all cases to one process; what a collectd without keys accepted must come out.
-fn check(cases: Vec<Value>, parts: fn(&Value) -> (Vec<Vec<u8>>, &Value)) {
+fn check(cases: &[Value], parts: fn(&Value) -> (Vec<Vec<u8>>, &Value)) {
     let sink = UdpSink::start();
     let coco = Coco::start(&format!(
         "[listen]\nbind = \"127.0.0.1:0\"\n[tiers.short]\n{}",
@@ -36,7 +36,7 @@ fn check(cases: Vec<Value>, parts: fn(&Value) -> (Vec<Vec<u8>>, &Value)) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(coco.listener("collectd")).unwrap();
     let (mut sent, mut seen) = (0, 0);
-    for case in &cases {
+    for case in cases {
         let id = text(&case["id"]);
         let (datagrams, accepted) = parts(case);
         for datagram in &datagrams {

@@ -38,7 +38,9 @@ fn check(protocol: &str, address: fn(&Carbon) -> String) {
     ));
 
     let sent = points();
-    let text: Vec<_> = sent.iter().map(|(name, (time, value))| format!("{name} {value} {time}\n"));
+    let line =
+        |(name, (time, value)): (&String, &(u64, String))| format!("{name} {value} {time}\n");
+    let text: Vec<_> = sent.iter().map(line).collect();
     let (lines, pickles) = text.split_at(NAMES);
     let mut client = TcpStream::connect(coco.listener("line-tcp")).unwrap();
     client.write_all(lines.concat().as_bytes()).unwrap();

@@ -87,6 +87,8 @@ pub(crate) struct Name {
     hash: u64,
     pub(crate) host: Box<[u8]>,
     pub(crate) rest: Box<[u8]>,
+    /// Slots of its owners, tier by tier.
+    pub(crate) slots: Box<[usize]>,
 }
 
 impl Census {
@@ -128,17 +130,13 @@ impl Census {
     }
 
     /// Counts a series that [`see`](Self::see) found to be new.
-    pub(crate) fn admit(
-        &self,
-        arrival: Arrival<'_>,
-        weight: u64,
-        owners: impl Iterator<Item = Owned>,
-    ) {
+    pub(crate) fn admit(&self, arrival: Arrival<'_>, weight: u64, owners: &[Owned]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Known { slots, hosts, names } = &mut *known;
         if names.len() < NAMES_MAX {
             let (host, rest) = (arrival.host.into(), arrival.rest.into());
-            names.push(Name { hash: arrival.hash, host, rest });
+            let slots = owners.iter().map(|owned| owned.slot).collect();
+            names.push(Name { hash: arrival.hash, host, rest, slots });
         }
         let full = hosts.len() >= HOSTS_MAX;
         let mut new_host = false;
@@ -308,11 +306,7 @@ mod tests {
             for n in 0..series {
                 if let Some(weight) = census.see(mix(n), 1 + round) {
                     let arrival = Arrival { hash: mix(n), host: b"h", rest: b"r" };
-                    census.admit(
-                        arrival,
-                        weight,
-                        std::iter::once(Owned { slot: 0, by_host: false }),
-                    );
+                    census.admit(arrival, weight, &[Owned { slot: 0, by_host: false }]);
                     total += weight;
                 }
             }
@@ -344,7 +338,7 @@ mod tests {
             assert_eq!(census.see(hash, 7), Some(1));
             let host: &[u8] = if n < 7 { b"web" } else { b"db" };
             let owners = [Owned { slot: 0, by_host: true }, Owned { slot: 2, by_host: true }];
-            census.admit(Arrival { hash, host, rest: b"r" }, 1, owners.into_iter());
+            census.admit(Arrival { hash, host, rest: b"r" }, 1, &owners);
             assert_eq!(census.see(hash, 8), None);
         }
         let (slots, mut per_host) = census.counts();

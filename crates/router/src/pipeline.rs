@@ -198,7 +198,8 @@ impl Pipeline {
             let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
             let owners = routes.line_tiers.iter().filter_map(|&at| routes.tiers.get(at));
             let single = |slot| Owned { slot, by_host: false };
-            shared.census.admit(arrival, weight, owners.flat_map(|t| t.slots(&key).map(single)));
+            let owners: Vec<_> = owners.flat_map(|t| t.slots(&key).map(single)).collect();
+            shared.census.admit(arrival, weight, &owners);
         }
         let text = match line.time {
             Timestamp::Given(_) => line.text,
@@ -415,11 +416,7 @@ impl Work {
             let by_host = tier.key == KeyRule::Host;
             owners.extend(tier.slots(&key).map(|slot| Owned { slot, by_host }));
         }
-        shared.census.admit(
-            Arrival { hash, host: identity.host, rest },
-            weight,
-            owners.into_iter(),
-        );
+        shared.census.admit(Arrival { hash, host: identity.host, rest }, weight, &owners);
     }
 
     /// Second pass, for the tiers that cannot take the datagram as it came: each sample is packed

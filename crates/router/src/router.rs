@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    census::SlotCount,
+    census::{Census, SlotCount},
     ledger::Ledger,
     listen::{
         accept,
@@ -245,6 +245,8 @@ pub struct SeriesSeen {
     pub host: Vec<u8>,
     /// collectd: plugin/instance/type/type_instance, empty parts left out. Graphite: empty.
     pub rest: Vec<u8>,
+    /// Its owners: tier and target.
+    pub owners: Vec<(String, String)>,
     /// Unix time of the last sample, to 10 s.
     pub last_seen: u64,
 }
@@ -280,9 +282,10 @@ impl Handle {
         self.0.connections.load(Ordering::Relaxed)
     }
 
-    /// Beats of every shard; one that stands still between two calls a second apart is stuck.
-    pub fn heartbeats(&self) -> Vec<u64> {
-        self.0.heartbeats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
+    /// How long ago the shard that has been silent longest was heard; a working one is heard twice a
+    /// second.
+    pub fn silence(&self) -> Duration {
+        self.0.silence()
     }
 
     /// The tiers with what is known of their targets.
@@ -312,12 +315,29 @@ impl Handle {
 
     /// The first 10,000 series seen, by name.
     pub fn series(&self) -> Vec<SeriesSeen> {
-        seen(&self.0.census)
+        self.seen(&self.0.census)
     }
 
     /// The first 10,000 series that the blacklist took out, by name.
     pub fn blacklisted(&self) -> Vec<SeriesSeen> {
-        seen(&self.0.blacklisted)
+        self.seen(&self.0.blacklisted)
+    }
+
+    fn seen(&self, census: &Census) -> Vec<SeriesSeen> {
+        let routes = self.0.routes.load();
+        let owner = |slot: &usize| {
+            let target = routes.targets.get(*slot)?;
+            Some((target.tier.clone(), target.plan.label.clone()))
+        };
+        let names = census.names().into_iter();
+        names
+            .map(|(name, last_seen)| SeriesSeen {
+                owners: name.slots.iter().filter_map(owner).collect(),
+                host: name.host.into_vec(),
+                rest: name.rest.into_vec(),
+                last_seen,
+            })
+            .collect()
     }
 
     /// What embedded targets hold of the series or host `name`: tier, target, series.
@@ -329,15 +349,4 @@ impl Handle {
             .filter(|(_, _, series)| !series.is_empty())
             .collect()
     }
-}
-
-fn seen(census: &crate::census::Census) -> Vec<SeriesSeen> {
-    let series = census.names().into_iter();
-    series
-        .map(|(name, last_seen)| SeriesSeen {
-            host: name.host.into_vec(),
-            rest: name.rest.into_vec(),
-            last_seen,
-        })
-        .collect()
 }

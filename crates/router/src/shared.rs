@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
@@ -37,8 +37,9 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// Open client connections over all listeners.
     pub(crate) connections: AtomicUsize,
-    /// One beat counter per shard; a shard whose counter stands still is stuck.
-    pub(crate) heartbeats: Vec<AtomicU64>,
+    /// When each shard last showed that it lives, in milliseconds since `started`.
+    heartbeats: Vec<AtomicU64>,
+    started: Instant,
     /// Bytes a TCP client is read at once.
     pub(crate) read_bytes_max: usize,
 }
@@ -68,6 +69,7 @@ impl Shared {
             registry,
             connections: AtomicUsize::new(0),
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            started: Instant::now(),
             read_bytes_max: (smallest / 4).clamp(4096, READ_BYTES_MAX),
         }
     }
@@ -80,15 +82,25 @@ impl Shared {
     /// Remembers a series that the blacklist took out.
     pub(crate) fn note_blacklisted(&self, arrival: Arrival<'_>, tick: u64) {
         if let Some(weight) = self.blacklisted.see(arrival.hash, tick) {
-            self.blacklisted.admit(arrival, weight, std::iter::empty());
+            self.blacklisted.admit(arrival, weight, &[]);
         }
     }
 
     /// A shard is alive.
     pub(crate) fn beat(&self, shard: usize) {
         if let Some(heartbeat) = self.heartbeats.get(shard) {
-            heartbeat.fetch_add(1, Ordering::Relaxed);
+            heartbeat.store(self.millis(), Ordering::Relaxed);
         }
+    }
+
+    /// How long ago the shard that has been silent longest was heard.
+    pub(crate) fn silence(&self) -> Duration {
+        let oldest = self.heartbeats.iter().map(|beat| beat.load(Ordering::Relaxed)).min();
+        Duration::from_millis(self.millis().saturating_sub(oldest.unwrap_or_default()))
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

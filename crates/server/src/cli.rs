@@ -1,6 +1,6 @@
 //! The command line: what may be typed, and nothing of what is then done.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -64,7 +64,7 @@ pub struct Lookup {
     pub json: bool,
     /// Names to look up; without any, one on each line of standard input
     #[arg(value_name = "NAME")]
-    pub names: Vec<String>,
+    pub names: Vec<OsString>,
 }
 
 const AFTER_HELP: &str = "\
@@ -75,3 +75,79 @@ Examples:
   coco lookup --config /etc/coco.toml web-17  who owns web-17, in each tier
 
 Exit status: 0 done, 1 failed while running, 2 usage, 78 faulty configuration.";
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, error::ErrorKind};
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_runs_and_so_does_no_file() {
+        assert_eq!(parse("coco").unwrap(), Cli { command: None, config: None });
+        let config = Some(PathBuf::from("/etc/coco.toml"));
+        assert_eq!(parse("coco /etc/coco.toml").unwrap(), Cli { command: None, config });
+    }
+
+    #[test]
+    fn check_takes_one_file() {
+        let check = Command::Check(Check { config: PathBuf::from("c.toml") });
+        assert_eq!(parse("coco check c.toml").unwrap().command, Some(check));
+    }
+
+    #[test]
+    fn lookup_takes_any_number_of_names() {
+        let lookup = |names: &[&str]| Lookup {
+            config: PathBuf::from("c.toml"),
+            tier: None,
+            raw: false,
+            json: false,
+            names: names.iter().map(Into::into).collect(),
+        };
+        let seen = |line: &str| parse(line).unwrap().command;
+        assert_eq!(seen("coco lookup --config c.toml"), Some(Command::Lookup(lookup(&[]))));
+        assert_eq!(
+            seen("coco lookup --config c.toml --tier short --raw --json a b"),
+            Some(Command::Lookup(Lookup {
+                tier: Some("short".to_owned()),
+                raw: true,
+                json: true,
+                ..lookup(&["a", "b"])
+            }))
+        );
+        assert_eq!(
+            seen("coco lookup -c c.toml -- --raw"),
+            Some(Command::Lookup(lookup(&["--raw"])))
+        );
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors() {
+        for (line, kind) in [
+            ("coco check", ErrorKind::MissingRequiredArgument),
+            ("coco lookup web-17", ErrorKind::MissingRequiredArgument),
+            ("coco a.toml b.toml", ErrorKind::UnknownArgument),
+            ("coco --port 1", ErrorKind::UnknownArgument),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, 2), "{line}");
+        }
+        for (line, kind) in [
+            ("coco --version", ErrorKind::DisplayVersion),
+            ("coco --help", ErrorKind::DisplayHelp),
+            ("coco help lookup", ErrorKind::DisplayHelp),
+        ] {
+            let shown = parse(line).unwrap_err();
+            assert_eq!((shown.kind(), shown.exit_code()), (kind, 0), "{line}");
+        }
+    }
+}

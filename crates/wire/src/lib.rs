@@ -13,7 +13,7 @@
 //! | --- | --- | --- | --- |
 //! | [`collectd`] | collectd 5 network plugin, one datagram at a time | [`collectd::Decoder`] | [`collectd::Packer`] |
 //! | [`line`](mod@line) | `name value time`, one line at a time | [`line::parse`] | the client's own bytes |
-//! | [`pickle`] | `[(name, (time, value)), …]` frames | [`pickle::decode`] | [`pickle::FrameWriter`] |
+//! | [`pickle`] | `[(name, (time, value)), …]` frames | [`pickle::decode()`] | [`pickle::FrameWriter`] |
 
 pub mod collectd;
 pub mod line;

@@ -210,7 +210,7 @@ fn replace_worst(best: &mut [Candidate], new: Candidate) -> u64 {
 
 /// -log2((draw + 1) / 2^64) in units of 2^-32: 0..=2^38.
 ///
-/// Repeated squaring (Knuth, The Art of Computer Programming 1, 1.2.2, exercise 25) on a mantissa in [1, 2) with 63
+/// Repeated squaring (Knuth, The Art of Computer Programming 1, section 1.2.2) of a mantissa in [1, 2) with 63
 /// fractional bits, cut and not rounded. Squaring, cutting and halving all keep order, so a larger draw never has
 /// the larger result.
 fn neglog2(draw: u64) -> u64 {

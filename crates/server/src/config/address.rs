@@ -247,3 +247,84 @@ fn is_localhost_pair(name: &Place, ip: &Place) -> bool {
 
 /// The longest host name that DNS carries.
 const HOST_BYTES_MAX: usize = 253;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Address {
+        listener(text).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for (text, host, port) in [
+            ("127.0.0.1:25826", "127.0.0.1", 25826),
+            (":25826", "", 25826),
+            ("[::1]:2003", "::1", 2003),
+            ("[fe80::1%eth0]:2003", "fe80::1%eth0", 2003),
+            ("store_1.example.com:1", "store_1.example.com", 1),
+            ("example.com.:65535", "example.com.", 65535),
+            ("1a:0", "1a", 0),
+        ] {
+            assert_eq!(listener(text), Ok(Address { host: host.to_owned(), port }), "{text}");
+        }
+    }
+
+    #[test]
+    fn targets_may_have_an_instance() {
+        for (text, instance) in [("a:1", None), ("a:1:b", Some("b")), ("[::1]:1:b-2", Some("b-2"))]
+        {
+            assert_eq!(target(text).map(|(_, instance)| instance), Ok(instance), "{text}");
+        }
+    }
+
+    #[test]
+    fn spelling_does_not_count() {
+        for (a, b) in [
+            ("EXAMPLE.com:1", "example.com.:1"),
+            ("[::0001]:1", "[0:0::1]:1"),
+            ("[::ffff:10.0.0.1]:1", "10.0.0.1:1"),
+        ] {
+            assert_eq!(identity(&at(a)), identity(&at(b)), "{a} {b}");
+        }
+        assert_ne!(identity(&at("a:1")), identity(&at("a:2")));
+        assert_ne!(identity(&at("a:1")), identity(&at("b:1")));
+    }
+
+    #[test]
+    fn a_loop_is_seen_through_wildcards_and_localhost() {
+        for (to, bound, expected) in [
+            ("10.0.0.1:1", "10.0.0.1:1", true),
+            ("10.0.0.1:1", "10.0.0.1:2", false),
+            ("10.0.0.1:1", "10.0.0.2:1", false),
+            ("127.0.0.1:1", "0.0.0.0:1", true),
+            ("127.0.0.2:1", ":1", true),
+            ("localhost:1", "127.0.0.1:1", true),
+            ("[::1]:1", "localhost:1", true),
+            ("127.0.0.2:1", "127.0.0.1:1", false),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("10.0.0.1:1", "0.0.0.0:1", false),
+        ] {
+            assert_eq!(reaches(&at(to), &at(bound)), expected, "{to} -> {bound}");
+        }
+    }
+
+    #[test]
+    fn two_listeners_clash_only_where_the_kernel_says_so() {
+        for (a, b, expected) in [
+            ("10.0.0.1:1", "10.0.0.1:1", true),
+            ("10.0.0.1:0", "10.0.0.1:0", false),
+            ("10.0.0.1:1", "0.0.0.0:1", true),
+            (":1", "[::1]:1", true),
+            ("[::]:1", "[::1]:1", true),
+            ("[::1]:1", "0.0.0.0:1", false),
+            ("[::1]:1", "127.0.0.1:1", false),
+            ("localhost:1", "127.0.0.1:1", true),
+            ("10.0.0.1:1", "10.0.0.2:1", false),
+        ] {
+            assert_eq!(clash(&at(a), &at(b)), expected, "{a} {b}");
+            assert_eq!(clash(&at(b), &at(a)), expected, "{b} {a}");
+        }
+    }
+}

@@ -117,10 +117,10 @@ pub(super) struct Limits {
 pub(super) enum Node<T> {
     /// A string.
     Text(String),
-    /// A whole number.
-    Integer(i128),
+    /// A whole number, in decimal: it may be beyond every range.
+    Integer(String),
     /// An array.
-    List(Vec<Node<T>>),
+    List(Vec<Self>),
     /// A table.
     Table(T),
     /// A float, a boolean: no key takes one.
@@ -161,15 +161,19 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NodeVisitor<T> {
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Node::Integer(number.into()))
+        Ok(Node::Integer(number.to_string()))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Node::Integer(number.into()))
+        Ok(Node::Integer(number.to_string()))
     }
 
     fn visit_i128<E: Error>(self, number: i128) -> Result<Self::Value, E> {
-        Ok(Node::Integer(number))
+        Ok(Node::Integer(number.to_string()))
+    }
+
+    fn visit_u128<E: Error>(self, number: u128) -> Result<Self::Value, E> {
+        Ok(Node::Integer(number.to_string()))
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {

@@ -172,7 +172,7 @@ pub(super) fn name(leaf: &Leaf) -> Result<String, Refusal> {
 /// Reads a whole number within `range`.
 pub(super) fn integer(range: RangeInclusive<u64>) -> impl Fn(&Leaf) -> Result<u64, Refusal> {
     move |leaf| match leaf {
-        Node::Integer(number) => match u64::try_from(*number) {
+        Node::Integer(number) => match number.parse() {
             Ok(number) if range.contains(&number) => Ok(number),
             Ok(_) | Err(_) => Err(Refusal::Value(format!(
                 "{number} is not in {}..{}",
@@ -190,7 +190,7 @@ pub(super) fn integer(range: RangeInclusive<u64>) -> impl Fn(&Leaf) -> Result<u6
 pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Leaf) -> Result<usize, Refusal> {
     move |leaf| {
         let (bytes, seen) = match leaf {
-            Node::Integer(number) => (u64::try_from(*number).ok(), number.to_string()),
+            Node::Integer(number) => (number.parse().ok(), number.clone()),
             Node::Text(_) => {
                 let text = text(leaf)?;
                 let bytes = units::size(text).map_err(|why| {

@@ -110,7 +110,7 @@ fn unknown_key(path: &KeyPath, findings: &mut Findings<'_>) {
     match path.split_last() {
         // serde gives a date as a table with one key of the library's own.
         Some((at, Step::Key(key))) if key.starts_with("$__toml_private") => {
-            findings.wrong_type(&at, "a table or text");
+            findings.wrong_type(&at, "a table");
         }
         Some(_) | None => findings.fault(path, keys::unknown(path)),
     }

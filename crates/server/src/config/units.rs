@@ -173,3 +173,108 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 ];
 
 const SIZE_UNITS_TEXT: &str = "B, KiB, MiB, GiB, KB, MB or GB";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_of_go() {
+        for (text, nanos) in [
+            ("0", 0),
+            ("0s", 0),
+            ("1ns", 1),
+            ("300ms", 300_000_000),
+            ("10s", 10_000_000_000),
+            ("+5s", 5_000_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1h15m30.918273645s", 4_530_918_273_645),
+            ("1.5h", 5_400_000_000_000),
+            (".5s", 500_000_000),
+            ("5.s", 5_000_000_000),
+            ("12us", 12_000),
+            ("12\u{b5}s", 12_000),
+            ("12\u{3bc}s", 12_000),
+            ("39h9m14.425s", 140_954_425_000_000),
+            ("0.3333333333333333333h", 1_200_000_000_000 - 1),
+            ("0.100000000000000000000h", 360_000_000_000),
+            ("0.9ns", 0),
+            ("9223372036854775807ns", i64::MAX.unsigned_abs()),
+            ("9223372036.854775807s", i64::MAX.unsigned_abs()),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_told_why() {
+        for (text, why) in [
+            ("", "it is empty"),
+            ("+", "it is empty"),
+            ("-", "it is negative"),
+            ("-5s", "it is negative"),
+            ("3", "3 has no unit (ns, us, ms, s, m or h)"),
+            ("1s.5", ".5 has no unit (ns, us, ms, s, m or h)"),
+            ("s", "no number before \"s\""),
+            (".s", "no number before \".s\""),
+            (" 1s", "no number before \" 1s\""),
+            ("1s ", "\"s \" is not a unit (ns, us, ms, s, m or h)"),
+            ("1 s", "\" s\" is not a unit (ns, us, ms, s, m or h)"),
+            ("1d", "\"d\" is not a unit (ns, us, ms, s, m or h)"),
+            ("1S", "\"S\" is not a unit (ns, us, ms, s, m or h)"),
+            ("9223372036854775808ns", "it is longer than 292 years"),
+            ("3000000h", "it is longer than 292 years"),
+            ("2562047h48m", "it is longer than 292 years"),
+            ("99999999999999999999s", "it is longer than 292 years"),
+        ] {
+            assert_eq!(
+                duration(text).map_err(|why| why.to_string()),
+                Err(why.to_owned()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn sizes_have_whole_numbers_and_units() {
+        for (text, bytes) in [
+            ("0B", 0),
+            ("1B", 1),
+            ("1500B", 1500),
+            ("4KiB", 4096),
+            ("4KB", 4000),
+            ("64MiB", 67_108_864),
+            ("64MB", 64_000_000),
+            ("2GiB", 2_147_483_648),
+            ("2GB", 2_000_000_000),
+            ("18446744073709551615B", u64::MAX),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_told_why() {
+        for (text, error) in [
+            ("", SizeError::Empty),
+            ("MiB", SizeError::NoNumber("MiB".to_owned())),
+            ("-1B", SizeError::NoNumber("-1B".to_owned())),
+            ("1", SizeError::NoUnit("1".to_owned())),
+            ("1M", SizeError::UnknownUnit("M".to_owned())),
+            ("1mb", SizeError::UnknownUnit("mb".to_owned())),
+            ("1 MiB", SizeError::UnknownUnit(" MiB".to_owned())),
+            ("1.5GiB", SizeError::Fraction),
+            ("18446744073709551616B", SizeError::TooLarge),
+            ("17179869184GiB", SizeError::TooLarge),
+        ] {
+            assert_eq!(size(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shown_as_they_are_read() {
+        for text in ["0B", "1B", "1500B", "4KiB", "100MiB", "64GiB", "1025KiB"] {
+            assert_eq!(size(text).map(show_size).as_deref(), Ok(text));
+        }
+    }
+}

@@ -3,9 +3,11 @@
 /// The candidate that `word` most likely meant, when one is close enough to be worth saying.
 pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let folded = word.to_lowercase();
-    let likeness = |candidate: &str| match candidate.split('-').any(|part| part == folded) {
-        true => 1.0, // "pickle" for "graphite-pickle"
-        false => strsim::jaro_winkler(&folded, candidate),
+    let likeness = |candidate: &str| {
+        let is_slip = strsim::damerau_levenshtein(&folded, candidate) <= 1;
+        let is_part = candidate.split('-').any(|part| part == folded);
+        let floor = if is_slip || is_part { 0.9 } else { 0.0 };
+        strsim::jaro_winkler(&folded, candidate).max(floor)
     };
     candidates
         .iter()
@@ -33,8 +35,45 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// Jaro-Winkler: 1 is the same word; two slips in a short word stay above this, other words below.
+/// Of 0 to 1, the same word: two slips in a short word stay above this, other words below.
 const LIKENESS_MIN: f64 = 0.8;
 
 /// Longer than any address or name that a person writes by hand.
 const QUOTED_CHARS_MAX: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised_and_other_words_are_not() {
+        let keys = ["bind", "pickle", "receive_buffer", "graphite-pickle", "targets"];
+        for (word, meant) in [
+            ("bnid", Some("bind")),
+            ("Bind", Some("bind")),
+            ("target", Some("targets")),
+            ("tragets", Some("targets")),
+            ("recieve_bufer", Some("receive_buffer")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, &keys), meant, "{word}");
+        }
+        assert_eq!(nearest("pickle", &["graphite", "graphite-pickle"]), Some("graphite-pickle"));
+        assert_eq!(nearest("Graphite", &["graphite", "graphite-pickle"]), Some("graphite"));
+    }
+
+    #[test]
+    fn lists_read_as_people_write_them() {
+        assert_eq!(one_of(&[]), "");
+        assert_eq!(one_of(&["a"]), "\"a\"");
+        assert_eq!(one_of(&["a", "b", "c"]), "\"a\", \"b\" or \"c\"");
+    }
+
+    #[test]
+    fn quoted_text_is_harmless_and_short() {
+        assert_eq!(quoted("a\u{1b}[31m\n"), "\"a\\u{1b}[31m\\n\"");
+        let cut = quoted(&"\u{e4}".repeat(1000));
+        assert_eq!(cut.chars().count(), QUOTED_CHARS_MAX + 3);
+    }
+}

@@ -9,8 +9,11 @@
 //! same host part share the same slice, so a caller finds runs of one host by comparing pointers.
 //! Not here: types.db, the check of signatures, decryption.
 
-use super::is_known_severity;
-use super::{Identity, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Notification, ValueList, Values, part};
+use super::outcome::{DecodeError, DecodeErrorKind, Item, Outcome, Refused};
+use super::{
+    Identity, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Notification, ValueList, Values,
+    is_known_severity, part,
+};
 
 /// Id and length of a part, in bytes.
 const HEADER_BYTES: usize = 4;
@@ -148,19 +151,9 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The value list that the state and these values make.
-    #[inline]
-    fn value_list(&self, values: Values<'a>) -> Item<'a> {
-        if let Some(refused) = self.names_fault() {
-            return Item::Refused(refused);
-        }
-        let Self { identity, time, interval, .. } = *self;
-        Item::Values(ValueList { identity, time, interval, values })
-    }
-
     /// What the state lacks for a value list, in the order of the daemon's own checks.
     #[inline]
-    fn names_fault(&self) -> Option<Refused> {
+    fn lacks(&self) -> Option<Refused> {
         if self.time == 0 {
             Some(Refused::NoTime)
         } else if self.identity.host.is_empty() {
@@ -174,17 +167,32 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The notification that the state and this text make.
-    fn notification(&self, message: &'a [u8]) -> Item<'a> {
+    /// Anything but a good value list. Kept out of the way: the compiler would otherwise build
+    /// every item in a common place and copy it from there, at a third of the time.
+    #[cold]
+    #[inline(never)]
+    fn rare_item(&mut self, found: Found<'a>) -> Option<Item<'a>> {
+        let result = match found {
+            Found::State => return None,
+            Found::Values(_) | Found::NoValues => Err(self.lacks().unwrap_or(Refused::NoValues)),
+            Found::Message(message) => self.notification(message),
+        };
+        self.any_item = true;
+        self.clean &= result.is_ok();
+        Some(result.map_or_else(Item::Refused, Item::Notification))
+    }
+
+    /// The notification that the state and this text make, by the daemon's own checks.
+    fn notification(&self, message: &'a [u8]) -> Result<Notification<'a>, Refused> {
         if !is_known_severity(self.severity) {
-            Item::Refused(Refused::UnknownSeverity)
+            Err(Refused::UnknownSeverity)
         } else if self.time == 0 {
-            Item::Refused(Refused::NoTime)
+            Err(Refused::NoTime)
         } else if message.is_empty() {
-            Item::Refused(Refused::NoMessage)
+            Err(Refused::NoMessage)
         } else {
             let Self { identity, time, severity, .. } = *self;
-            Item::Notification(Notification { identity, time, severity, message })
+            Ok(Notification { identity, time, severity, message })
         }
     }
 
@@ -240,15 +248,17 @@ impl<'a> Iterator for Decoder<'a> {
                 }
             };
             self.rest = after;
-            let item = match found {
-                Found::State => continue,
-                Found::Values(values) => self.value_list(values),
-                Found::NoValues => Item::Refused(self.names_fault().unwrap_or(Refused::NoValues)),
-                Found::Message(message) => self.notification(message),
-            };
-            self.any_item = true;
-            self.clean &= !matches!(item, Item::Refused(_));
-            return Some(item);
+            match found {
+                Found::State => {}
+                Found::Values(values) if self.lacks().is_none() => {
+                    self.any_item = true;
+                    let Self { identity, time, interval, .. } = *self;
+                    return Some(Item::Values(ValueList { identity, time, interval, values }));
+                }
+                Found::Values(_) | Found::NoValues | Found::Message(_) => {
+                    return self.rare_item(found);
+                }
+            }
         }
     }
 }
@@ -256,6 +266,7 @@ impl<'a> Iterator for Decoder<'a> {
 impl std::iter::FusedIterator for Decoder<'_> {}
 
 /// What a part has brought. Small, so that an [`Item`] is built once and in its place.
+#[derive(Clone, Copy)]
 enum Found<'a> {
     /// It changed the state, or nothing.
     State,
@@ -265,17 +276,22 @@ enum Found<'a> {
     Message(&'a [u8]),
 }
 
-/// Whether a byte is 0: eight at a time, the last eight overlapping. Names are short: a call of
-/// memchr would cost more than the search.
+/// Whether a byte is 0: eight or four at a time, the last ones overlapping. Names are short: a call
+/// of memchr would cost more than the search.
 #[inline]
 fn has_nul(text: &[u8]) -> bool {
-    let any_zero = |eight: &[u8; 8]| {
-        let bytes = u64::from_le_bytes(*eight);
+    let any_zero = |bytes: u64| {
         bytes.wrapping_sub(0x0101_0101_0101_0101) & !bytes & 0x8080_8080_8080_8080 != 0
     };
-    match text.last_chunk::<8>() {
-        Some(last) => text.as_chunks::<8>().0.iter().any(any_zero) || any_zero(last),
-        None => text.contains(&0),
+    if let Some(last) = text.last_chunk::<8>() {
+        let (eights, _) = text.as_chunks::<8>();
+        return eights.iter().chain([last]).any(|eight| any_zero(u64::from_le_bytes(*eight)));
+    }
+    match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some([a, b, c, d]), Some([e, f, g, h])) => {
+            any_zero(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))
+        }
+        _ => text.contains(&0),
     }
 }
 
@@ -285,144 +301,5 @@ fn number(part: &[u8]) -> Result<u64, DecodeErrorKind> {
     match <&[u8; NUMBER_PART_BYTES]>::try_from(part) {
         Ok([_, _, _, _, number @ ..]) => Ok(u64::from_be_bytes(*number)),
         Err(_) => Err(DecodeErrorKind::NumberLength),
-    }
-}
-
-/// One thing found in a datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Item<'a> {
-    /// A complete value list.
-    Values(ValueList<'a>),
-    /// A complete notification.
-    Notification(Notification<'a>),
-    /// Something well-formed that the daemon reads past and drops; the datagram goes on.
-    Refused(Refused),
-}
-
-/// Why a well-formed value list or notification is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refused {
-    /// No time came before it, or time 0.
-    NoTime,
-    /// No host came before the values.
-    NoHost,
-    /// No plugin came before the values.
-    NoPlugin,
-    /// No type came before the values.
-    NoType,
-    /// A values part with no value.
-    NoValues,
-    /// The notification's severity is not 1, 2 or 4.
-    UnknownSeverity,
-    /// The notification's text is empty.
-    NoMessage,
-}
-
-impl Refused {
-    /// Every reason, for making counters.
-    pub const ALL: [Self; 7] = [
-        Self::NoTime,
-        Self::NoHost,
-        Self::NoPlugin,
-        Self::NoType,
-        Self::NoValues,
-        Self::UnknownSeverity,
-        Self::NoMessage,
-    ];
-
-    /// A short name, fit for a counter's label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoTime => "no_time",
-            Self::NoHost => "no_host",
-            Self::NoPlugin => "no_plugin",
-            Self::NoType => "no_type",
-            Self::NoValues => "no_values",
-            Self::UnknownSeverity => "unknown_severity",
-            Self::NoMessage => "no_message",
-        }
-    }
-}
-
-/// What a datagram was like as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// What ended the datagram before its end, if anything did.
-    pub error: Option<DecodeError>,
-    /// The datagram may be forwarded as it is: one item or more, none refused, no error, no bytes
-    /// left over, no unknown part, no NUL within a string, neither signed nor encrypted.
-    pub strict: bool,
-    /// A signature part was seen (and not checked).
-    pub signed: bool,
-    /// An encryption part was seen (and ended the datagram).
-    pub encrypted: bool,
-}
-
-/// Where and why decoding stopped. Items before `offset` were handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} in the part at byte {offset}", kind.as_str())]
-pub struct DecodeError {
-    /// Where the bad part begins, in bytes from the start of the datagram.
-    pub offset: usize,
-    /// What is wrong with it.
-    pub kind: DecodeErrorKind,
-}
-
-/// What is wrong with a part. All are caused by the sender, or by a datagram cut on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DecodeErrorKind {
-    /// The part is longer than what is left of the datagram.
-    Truncated,
-    /// The part's length is under 4, less than its own header (zero padding looks so).
-    PartLength,
-    /// A string part with no byte of text, not even the NUL.
-    StringEmpty,
-    /// A name over 127 bytes, or a message over 255.
-    StringTooLong,
-    /// A string part whose last byte is not NUL.
-    StringUnterminated,
-    /// A number part whose length is not 12.
-    NumberLength,
-    /// A values part whose length does not go with its number of values.
-    ValuesLength,
-    /// A kind byte over 3.
-    ValueKind,
-    /// A signature part with no user name.
-    SignatureLength,
-    /// An encryption part: it, and all after it, cannot be read without a key.
-    Encrypted,
-}
-
-impl DecodeErrorKind {
-    /// Every kind, for making counters.
-    pub const ALL: [Self; 10] = [
-        Self::Truncated,
-        Self::PartLength,
-        Self::StringEmpty,
-        Self::StringTooLong,
-        Self::StringUnterminated,
-        Self::NumberLength,
-        Self::ValuesLength,
-        Self::ValueKind,
-        Self::SignatureLength,
-        Self::Encrypted,
-    ];
-
-    /// A short name, fit for a counter's label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Truncated => "truncated",
-            Self::PartLength => "part_length",
-            Self::StringEmpty => "string_empty",
-            Self::StringTooLong => "string_too_long",
-            Self::StringUnterminated => "string_unterminated",
-            Self::NumberLength => "number_length",
-            Self::ValuesLength => "values_length",
-            Self::ValueKind => "value_kind",
-            Self::SignatureLength => "signature_length",
-            Self::Encrypted => "encrypted",
-        }
     }
 }

@@ -10,8 +10,10 @@
 
 use std::ops::Range;
 
-use super::is_known_severity;
-use super::{Identity, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Notification, ValueList, Values, part};
+use super::{
+    Identity, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Notification, ValueList, Values,
+    is_known_severity, part,
+};
 
 /// A number part, header and all, in bytes.
 const NUMBER_PART_BYTES: usize = 12;

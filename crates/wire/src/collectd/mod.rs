@@ -13,11 +13,13 @@
 mod decode;
 mod encode;
 mod name;
+mod outcome;
 mod values;
 
-pub use decode::{DecodeError, DecodeErrorKind, Decoder, Item, Outcome, Refused};
+pub use decode::Decoder;
 pub use encode::{DoesNotFit, Packer};
 pub use name::{filter_path, identifier};
+pub use outcome::{DecodeError, DecodeErrorKind, Item, Outcome, Refused};
 pub use values::{BadValues, Kind, Value, Values};
 
 /// Longest host, plugin, type or instance in bytes, without its NUL (collectd since 5.6).

@@ -4,8 +4,9 @@
 //! is left out of a good frame. The walk has a fixed depth, so shared and even cyclic objects
 //! cost no more than their references do; names are bounded in sum.
 
-use super::machine::{Machine, Object, PickleError};
-use super::{Datapoint, NAME_BYTES_MAX, Number};
+use super::machine::Machine;
+use super::object::Object;
+use super::{Datapoint, NAME_BYTES_MAX, Number, PickleError};
 use crate::line::{NotFloat, float};
 
 /// Most bytes of names handed out of one frame: many times a frame's size, since a name may be

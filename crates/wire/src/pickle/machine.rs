@@ -6,7 +6,8 @@
 //! Invariant: each byte of the frame makes at most one object; containers hold references, so
 //! sharing costs nothing and nothing is ever copied out.
 
-use super::{FRAME_BYTES_MAX, Number, decode::number_in_text, text};
+use super::object::{Object, decimal, long};
+use super::{FRAME_BYTES_MAX, PickleError, PickleErrorKind, text};
 
 /// Most open marks, that is, nesting while a frame is read. Datapoints need 3.
 const NESTING_MAX: usize = 8;
@@ -16,25 +17,6 @@ const OBJECTS_MAX: usize = 1 << 18;
 
 /// The highest pickle protocol there is.
 const PROTOCOL_MAX: u8 = 5;
-
-/// What a frame can be made of. A reference is as good as the thing: nothing is copied.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Object<'a> {
-    /// A string or bytes, as it stands in the frame.
-    Text(&'a [u8]),
-    /// A string that was escaped: a range of the machine's own bytes.
-    Unescaped { start: usize, len: usize },
-    /// An integer that fits; a boolean is 0 or 1.
-    Int(i64),
-    /// A float, or an integer that does not fit. May be NaN or infinite.
-    Float(f64),
-    /// One of the machine's lists.
-    List(usize),
-    /// A range of the machine's tuple items.
-    Tuple { start: usize, len: usize },
-    /// None, a dictionary or a set: never part of a datapoint.
-    Opaque,
-}
 
 /// Reads one frame.
 #[derive(Debug)]
@@ -374,108 +356,5 @@ impl<'a> Machine<'a> {
         let line = self.take(len)?;
         self.at += 1;
         Ok(line)
-    }
-}
-
-/// An integer in little-endian two's complement of any length.
-fn long<'a>(bytes: &[u8]) -> Object<'a> {
-    let Some((top, _)) = bytes.split_last() else {
-        return Object::Int(0);
-    };
-    let negative = *top >= 0x80;
-    if bytes.len() <= 8 {
-        let mut extended = if negative { [0xff; 8] } else { [0; 8] };
-        extended.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        return Object::Int(i64::from_le_bytes(extended));
-    }
-    let start = if negative { -1.0 } else { 0.0 };
-    Object::Float(bytes.iter().rev().fold(start, |sum, byte| sum * 256.0 + f64::from(*byte)))
-}
-
-/// A number of protocol 0: `I` (booleans are `00` and `01`), `L` (with or without an L), `F`.
-fn decimal<'a>(line: &[u8], opcode: u8) -> Step<Object<'a>> {
-    let text = line.trim_ascii();
-    let text = if opcode == b'L' { text.strip_suffix(b"L").unwrap_or(text) } else { text };
-    match number_in_text(text) {
-        Ok(Number::Int(number)) => Ok(Object::Int(number)),
-        Ok(Number::Float(number)) => Ok(Object::Float(number)),
-        Err(crate::line::NotFloat::NotFinite) => Ok(Object::Float(f64::NAN)),
-        Err(crate::line::NotFloat::Syntax) => Err(PickleErrorKind::BadNumber),
-    }
-}
-
-/// Where and why a frame is broken. Nothing of it was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} at byte {offset}", kind.as_str())]
-pub struct PickleError {
-    /// Where the bad opcode stands, in bytes from the start of the frame.
-    pub offset: usize,
-    /// What is wrong with it.
-    pub kind: PickleErrorKind,
-}
-
-/// What is wrong with a frame. All are caused by the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PickleErrorKind {
-    /// The frame is over [`FRAME_BYTES_MAX`](super::FRAME_BYTES_MAX).
-    TooLong,
-    /// The frame ends within an opcode, or without STOP.
-    Truncated,
-    /// An opcode that imports, calls or builds something.
-    ForbiddenOpcode,
-    /// Not an opcode of protocols 0 to 5.
-    UnknownOpcode,
-    /// A pickle protocol over 5.
-    Protocol,
-    /// An opcode finds too little on the stack, or no mark.
-    StackUnderflow,
-    /// A memo index that was never set, or that no writer would set.
-    BadMemo,
-    /// A number in text form that is none.
-    BadNumber,
-    /// A string in text form with bad quotes or escapes.
-    BadText,
-    /// More than 8 open marks.
-    TooDeep,
-    /// More than 262,144 objects on the stack, or lists.
-    TooManyObjects,
-    /// An append to something else than a list; or the frame is neither a list nor a tuple.
-    NotAList,
-}
-
-impl PickleErrorKind {
-    /// Every kind, for making counters.
-    pub const ALL: [Self; 12] = [
-        Self::TooLong,
-        Self::Truncated,
-        Self::ForbiddenOpcode,
-        Self::UnknownOpcode,
-        Self::Protocol,
-        Self::StackUnderflow,
-        Self::BadMemo,
-        Self::BadNumber,
-        Self::BadText,
-        Self::TooDeep,
-        Self::TooManyObjects,
-        Self::NotAList,
-    ];
-
-    /// A short name, fit for a counter's label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TooLong => "too_long",
-            Self::Truncated => "truncated",
-            Self::ForbiddenOpcode => "forbidden_opcode",
-            Self::UnknownOpcode => "unknown_opcode",
-            Self::Protocol => "protocol",
-            Self::StackUnderflow => "stack_underflow",
-            Self::BadMemo => "bad_memo",
-            Self::BadNumber => "bad_number",
-            Self::BadText => "bad_text",
-            Self::TooDeep => "too_deep",
-            Self::TooManyObjects => "too_many_objects",
-            Self::NotAList => "not_a_list",
-        }
     }
 }

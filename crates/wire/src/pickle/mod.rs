@@ -2,20 +2,22 @@
 //!
 //! Source of the format: carbon 1.1.10's pickle receiver and CPython's `pickletools`, protocols 0 to
 //! 5; checked against frames written by CPython. On the wire each frame has a 4-byte big-endian
-//! length before it; [`decode`] takes a frame without that length, [`FrameWriter`] writes it.
+//! length before it; [`decode()`] takes a frame without that length, [`FrameWriter`] writes it.
 //!
 //! Invariant: nothing is ever imported, called or built; a frame that tries is refused whole. Work
 //! is linear in the frame, memory is at most some 100 bytes for each of its bytes.
 //! Not here: reading frames from a stream, a clock.
 
+mod broken;
 mod decode;
 mod encode;
 mod machine;
+mod object;
 mod text;
 
+pub use broken::{PickleError, PickleErrorKind};
 pub use decode::{ElementError, decode};
 pub use encode::{Encoded, FrameWriter, PushError, encode_frame};
-pub use machine::{PickleError, PickleErrorKind};
 
 /// Largest frame in bytes, without its length: what carbon takes (1 MiB).
 pub const FRAME_BYTES_MAX: usize = 1 << 20;

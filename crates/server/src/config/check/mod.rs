@@ -116,7 +116,7 @@ fn listener(leaf: &Leaf) -> Result<Address, Refusal> {
 /// Reads a port: Coco 1.x writes it as text.
 fn remote_port(leaf: &Leaf) -> Result<u16, Refusal> {
     let digits = match leaf {
-        Node::Integer(number) => number.to_string(),
+        Node::Integer(number) => number.clone(),
         Node::Text(_) => findings::text(leaf)?.to_owned(),
         Node::List(_) | Node::Table(_) | Node::Other => {
             return Err(Refusal::Type("a port such as \"29292\"".to_owned()));

@@ -44,7 +44,7 @@ pub(super) fn tiers(
         return Vec::new();
     };
     if tiers.len() > TIERS_MAX {
-        findings.fault(at, format!("{} tiers; there may be {TIERS_MAX}", tiers.len()));
+        findings.fault(at, format!("{} tiers; there may be at most {TIERS_MAX}", tiers.len()));
         return Vec::new();
     }
     tiers
@@ -247,11 +247,13 @@ fn loops(
     }
     match local.as_slice() {
         [] => {}
-        [one] => findings.note(at, format!("{one} is on this machine and may loop back into coco")),
+        [one] => {
+            findings.note(at, format!("{one} is on this machine and may loop back into coco"));
+        }
         [first, rest @ ..] => findings.note(
             at,
             format!(
-                "{first} and {} more targets are on this machine and may loop back into coco",
+                "{first} and {} more are on this machine and may loop back into coco",
                 rest.len()
             ),
         ),

@@ -1,6 +1,7 @@
 //! collectd: recorded datagrams, malformed datagrams, arbitrary ones.
 
 mod captures;
+mod faults;
 mod malformed;
 mod properties;
 

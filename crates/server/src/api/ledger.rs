@@ -1,0 +1,73 @@
+//! `/ledger`: where every sample went, exact at one moment.
+
+use axum::{extract::State, response::Response};
+use coco_router::{Ledger, ListenerCounts, TargetFates, TierFates};
+use serde_json::{Map, Value, json};
+
+use super::{Api, json as answer};
+
+pub(super) async fn ledger(State(api): State<Api>) -> Response {
+    answer(&as_json(&api.handle.ledger()))
+}
+
+/// The ledger as the API shows it and the last log line carries it.
+pub(crate) fn as_json(ledger: &Ledger) -> Value {
+    json!({
+        "residual": ledger.residual(),
+        "samples": {
+            "decoded": ledger.samples.decoded,
+            "notifications": ledger.samples.notifications,
+            "malformed": ledger.samples.malformed,
+            "filtered": ledger.samples.filtered,
+            "unroutable": ledger.samples.unroutable,
+            "routed": ledger.samples.routed(),
+        },
+        "listeners": ledger.listeners.iter().map(listener).collect::<Vec<_>>(),
+        "tiers": ledger.tiers.iter().map(tier).collect::<Vec<_>>(),
+    })
+}
+
+fn listener(listener: &ListenerCounts) -> Value {
+    let rejected =
+        listener.rejected.iter().map(|(reason, count)| (reason.clone(), (*count).into()));
+    json!({
+        "protocol": listener.protocol,
+        "address": listener.address,
+        "raw": listener.raw,
+        "decoded": listener.decoded,
+        "truncated": listener.truncated,
+        "kernel_dropped": listener.kernel_dropped,
+        "errors": listener.errors,
+        "rejected": rejected.collect::<Map<String, Value>>(),
+    })
+}
+
+fn tier(tier: &TierFates) -> Value {
+    json!({
+        "name": tier.name,
+        "replicas": tier.replicas,
+        "routed": tier.routed,
+        "offered": tier.offered(),
+        "targets": tier.targets.iter().map(target).collect::<Vec<_>>(),
+        "residual": tier.residual(),
+    })
+}
+
+/// One target's copies, all but its names.
+pub(super) fn target(target: &TargetFates) -> Value {
+    let shed = target.shed.iter().map(|(reason, count)| ((*reason).to_owned(), (*count).into()));
+    json!({
+        "target": target.label,
+        "id": target.id,
+        "state": target.state,
+        "offered": target.offered,
+        "sent": target.sent,
+        "queued": target.queued,
+        "queued_bytes": target.queued_bytes,
+        "in_flight": target.in_flight,
+        "shed": shed.collect::<Map<String, Value>>(),
+        "write_errors": target.write_errors,
+        "dial_errors": target.dial_errors,
+        "disconnects": target.disconnects,
+    })
+}

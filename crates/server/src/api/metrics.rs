@@ -1,0 +1,122 @@
+//! `/metrics`: the registry and the gauges in Prometheus' text format 0.0.4.
+
+use std::fmt::Write as _;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use coco_router::{Handle, telemetry};
+
+use super::Api;
+
+pub(super) async fn metrics(State(api): State<Api>) -> Response {
+    let text = render(&api.handle, api.started_unix);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// One gauge: name, help, and its values by labels.
+type Gauge = (&'static str, &'static str, Vec<(Vec<(&'static str, String)>, f64)>);
+
+fn render(handle: &Handle, started_unix: u64) -> String {
+    let mut out = String::new();
+    let readings = handle.registry().counters();
+    for metric in telemetry::ALL {
+        let mut rows = readings.iter().filter(|reading| reading.name == metric.name).peekable();
+        if rows.peek().is_some() {
+            head(&mut out, &format!("{}_total", metric.name), metric.help, "counter");
+        }
+        for row in rows {
+            let labels: Vec<_> = row.labels.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+            sample(&mut out, &format!("{}_total", metric.name), &labels, &row.value.to_string());
+        }
+    }
+    for (name, help, rows) in gauges(handle, started_unix) {
+        head(&mut out, name, help, "gauge");
+        for (labels, value) in rows {
+            sample(&mut out, name, &labels, &value.to_string());
+        }
+    }
+    out
+}
+
+fn gauges(handle: &Handle, started_unix: u64) -> Vec<Gauge> {
+    let ledger = handle.ledger();
+    let mut queued = Vec::new();
+    let mut bytes = Vec::new();
+    let mut in_flight = Vec::new();
+    for tier in &ledger.tiers {
+        for target in &tier.targets {
+            let labels = vec![("tier", tier.name.clone()), ("target", target.label.clone())];
+            queued.push((labels.clone(), float(target.queued)));
+            let queued_bytes = u64::try_from(target.queued_bytes).unwrap_or(u64::MAX);
+            bytes.push((labels.clone(), float(queued_bytes)));
+            in_flight.push((labels, float(target.in_flight)));
+        }
+    }
+    let (mut keys, mut series) = (Vec::new(), Vec::new());
+    for tier in handle.tiers() {
+        let counts = tier.labels.iter().zip(&tier.keys).zip(&tier.series);
+        for ((target, key_count), series_count) in counts {
+            let labels = vec![("tier", tier.name.clone()), ("target", target.clone())];
+            keys.push((labels.clone(), float(*key_count)));
+            series.push((labels, float(*series_count)));
+        }
+    }
+    let one = |value: u64| vec![(Vec::new(), float(value))];
+    let connections = u64::try_from(handle.connections()).unwrap_or(u64::MAX);
+    vec![
+        ("coco_target_queued", "Samples waiting for the target.", queued),
+        ("coco_target_queued_bytes", "Bytes waiting for the target.", bytes),
+        ("coco_target_in_flight", "Samples taken from the queue and not yet sent.", in_flight),
+        ("coco_hash_keys", "Distinct keys (collectd hosts, Graphite names) of the target.", keys),
+        ("coco_hash_series", "Distinct series of the target.", series),
+        (
+            "coco_hash_estimated",
+            "1 when the two above are estimates.",
+            one(handle.is_estimated().into()),
+        ),
+        (
+            "coco_ledger_residual",
+            "Samples the ledger cannot explain; 0 when Coco has not lost count.",
+            one(ledger.residual()),
+        ),
+        ("coco_connections", "Open client connections.", one(connections)),
+        ("coco_process_start_time_seconds", "Unix time of the start.", one(started_unix)),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has doubles only")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+    // Writing to a string does not fail.
+    let _written: std::fmt::Result = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn sample(out: &mut String, name: &str, labels: &[(&str, String)], value: &str) {
+    out.push_str(name);
+    for (at, (label, text)) in labels.iter().enumerate() {
+        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let open = if at == 0 { '{' } else { ',' };
+        let _written: std::fmt::Result = write!(out, "{open}{label}=\"{escaped}\"");
+    }
+    let close = if labels.is_empty() { " " } else { "} " };
+    let _written: std::fmt::Result = writeln!(out, "{close}{value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_escaped() {
+        let mut out = String::new();
+        sample(&mut out, "a_total", &[("x", "q\"\\\n".to_owned()), ("y", "z".to_owned())], "7");
+        sample(&mut out, "b", &[], "1.5");
+        assert_eq!(out, "a_total{x=\"q\\\"\\\\\\n\",y=\"z\"} 7\nb 1.5\n");
+    }
+}

@@ -1,0 +1,159 @@
+//! The HTTP API: what a running Coco says about itself. Everything is answered from memory.
+//!
+//! It runs apart from the data path, on its own thread. Nothing here changes state.
+
+mod embedded;
+mod health;
+mod ledger;
+mod lookup;
+mod metrics;
+mod series;
+mod serve;
+mod vars;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use coco_router::Handle;
+use percent_encoding::percent_decode;
+use serde_json::{Value, json};
+use tower::ServiceBuilder;
+use tower_http::{
+    limit::RequestBodyLimitLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer,
+};
+
+pub(crate) use ledger::as_json as ledger_as_json;
+pub(crate) use lookup::as_object as owners_as_object;
+pub(crate) use serve::serve;
+
+/// Longest time for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest request body; no request needs one.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// What the handlers see.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    handle: Handle,
+    draining: Arc<AtomicBool>,
+    started_unix: u64,
+}
+
+impl Api {
+    /// The API of a router that started at this Unix second.
+    pub(crate) fn new(handle: Handle, started_unix: u64) -> Self {
+        Self { handle, draining: Arc::default(), started_unix }
+    }
+
+    /// From now on `/readyz` says that this process takes nothing new.
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// All endpoints with their limits.
+pub(crate) fn router(api: Api) -> Router {
+    let no_store = HeaderValue::from_static("no-store");
+    let no_sniff = HeaderValue::from_static("nosniff");
+    let layers = ServiceBuilder::new()
+        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, no_sniff))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIMEOUT))
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX));
+    Router::new()
+        .route("/", get(index))
+        .route("/lookup", get(lookup::lookup))
+        .route("/tiers", get(series::tiers))
+        .route("/blacklisted", get(series::blacklisted))
+        .route("/embedded", get(embedded::embedded))
+        .route("/ledger", get(ledger::ledger))
+        .route("/debug/vars", get(vars::vars))
+        .route("/metrics", get(metrics::metrics))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .fallback(not_found)
+        .layer(layers)
+        .with_state(api)
+}
+
+const INDEX: &str = concat!(
+    "Coco ",
+    env!("CARGO_PKG_VERSION"),
+    "
+
+/lookup?name=NAME    the owner of a host or Graphite name, in each tier
+/embedded?name=NAME  what embedded targets hold of a host or series
+/ledger              where every sample went; residual is 0 unless Coco lost count
+/tiers               tiers, targets, and the series that fell to them
+/blacklisted         series that the filter took out, and when they were last seen
+/debug/vars          counters as expvar JSON
+/metrics             counters for Prometheus
+/livez               200 while the data path is alive
+/readyz              200 while new traffic is welcome
+"
+);
+
+async fn index() -> &'static str {
+    INDEX
+}
+
+async fn not_found(uri: Uri) -> Response {
+    problem(StatusCode::NOT_FOUND, &format!("no {} here; / lists what there is", uri.path()))
+}
+
+/// The one shape of an error: `{"error": "…"}`.
+fn problem(status: StatusCode, message: &str) -> Response {
+    (status, axum::Json(json!({ "error": message }))).into_response()
+}
+
+/// JSON with a line end, as a person at a terminal expects.
+fn json(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
+}
+
+/// The bytes of a query parameter, percent-decoded; they need not be UTF-8.
+fn parameter(uri: &Uri, name: &str) -> Option<Vec<u8>> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let value = pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1;
+    Some(percent_decode(value.replace('+', " ").as_bytes()).collect())
+}
+
+/// The parameter `name`, which must be there and not empty.
+#[expect(clippy::result_large_err, reason = "an answer to send, made once per bad request")]
+fn name_parameter(uri: &Uri) -> Result<Vec<u8>, Response> {
+    let missing = || {
+        let path = uri.path();
+        let message = format!("the parameter `name` is missing; try {path}?name=web01.load");
+        problem(StatusCode::BAD_REQUEST, &message)
+    };
+    parameter(uri, "name").filter(|name| !name.is_empty()).ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_bytes() {
+        let uri: Uri = "/lookup?x=1&name=a%00%ff+b%2B".parse().unwrap();
+        assert_eq!(parameter(&uri, "name").unwrap(), b"a\x00\xff b+");
+        assert_eq!(parameter(&uri, "x").unwrap(), b"1");
+        assert_eq!(parameter(&uri, "y"), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! `/debug/vars`: the counters in the shape and with the names of Coco 1.x, and the new ones beside.
+//!
+//! Every value under `coco` is a number. Nothing but targets and `total` may stand in `send`: sites
+//! read it by wildcard.
+
+use axum::{extract::State, response::Response};
+use coco_router::{Handle, Ledger, Shed, TargetFates, TierView};
+use serde_json::{Map, Value, json};
+
+use super::{Api, json as answer};
+
+pub(super) async fn vars(State(api): State<Api>) -> Response {
+    let cmdline: Vec<_> =
+        std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    answer(&json!({
+        "cmdline": cmdline,
+        "memstats": memstats(),
+        "coco": coco(&api.handle, api.started_unix),
+        "noodle": {},
+    }))
+}
+
+/// Resident memory under the names that dashboards of a Go process read.
+fn memstats() -> Value {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = |column| -> u64 {
+        statm.split(' ').nth(column).and_then(|text| text.parse().ok()).unwrap_or_default()
+    };
+    let resident = pages(1) * PAGE_BYTES;
+    json!({ "Alloc": resident, "HeapAlloc": resident, "Sys": resident })
+}
+
+/// Of x86-64 and of AArch64 as Debian builds it.
+const PAGE_BYTES: u64 = 4096;
+
+fn coco(handle: &Handle, started_unix: u64) -> Value {
+    let ledger = handle.ledger();
+    let tiers = handle.tiers();
+    let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
+    let sum = |count: fn(&TargetFates) -> u64| targets().map(count).sum::<u64>();
+    let listeners = || ledger.listeners.iter();
+    let kernel_dropped: u64 = listeners().map(|l| l.kernel_dropped).sum();
+    let receive_errors: u64 = listeners().map(|l| l.errors).sum();
+    let dial_errors = sum(|t| t.dial_errors);
+    let samples = &ledger.samples;
+    json!({
+        "listen": {
+            "raw": listeners().map(|l| l.raw).sum::<u64>(),
+            "decoded": listeners().map(|l| l.decoded).sum::<u64>(),
+            "kernel_dropped": kernel_dropped,
+        },
+        "listen.rejected": rejected(&ledger),
+        "filter": {
+            "accepted": samples.routed() + samples.unroutable,
+            "rejected": samples.filtered,
+        },
+        "send": send(&ledger),
+        "queues": { "raw": 0, "filtered": sum(|t| t.queued + t.in_flight) },
+        "lookup": object(tiers.iter().map(|tier| (tier.name.clone(), tier.lookups.into()))),
+        "hash.hosts": by_target(&tiers, |tier| &tier.keys),
+        "hash.metrics": by_target(&tiers, |tier| &tier.series),
+        "hash.metrics_per_host": object(tiers.iter().map(|t| (t.name.clone(), per_host(t)))),
+        "hash.estimated": u64::from(handle.is_estimated()),
+        "errors": {
+            "fetch.receive": receive_errors,
+            "listen.receive": receive_errors,
+            "filter.unhandled": 0,
+            "lookup.hash.get": 0,
+            "buildtiers.dial": dial_errors,
+            "send.dial": dial_errors,
+            "send.write": sum(|t| t.write_errors),
+            "send.disconnected": sum(|t| t.disconnects),
+        },
+        "shed": object(Shed::ALL.into_iter().map(|why| (why.as_str().to_owned(), shed(&ledger, why)))),
+        "samples": {
+            "decoded": samples.decoded,
+            "notifications": samples.notifications,
+            "malformed": samples.malformed,
+            "filtered": samples.filtered,
+            "unroutable": samples.unroutable,
+            "routed": samples.routed(),
+        },
+        "ledger": object(ledger.tiers.iter().map(|tier| {
+            let targets = tier.targets.iter().map(|t| (t.label.clone(), fates(t)));
+            (tier.name.clone(), object(targets))
+        })),
+        "ledger.residual": ledger.residual(),
+        "connections": handle.connections(),
+        "process": { "start_time": started_unix },
+    })
+}
+
+fn object(pairs: impl Iterator<Item = (String, Value)>) -> Value {
+    Value::Object(pairs.collect())
+}
+
+/// Copies handed to the kernel by target; a target that stands in two tiers has one counter, as in
+/// 1.x.
+fn send(ledger: &Ledger) -> Value {
+    let mut send = Map::new();
+    let mut total = 0;
+    for target in ledger.tiers.iter().flat_map(|tier| &tier.targets) {
+        let before = send.get(&target.label).and_then(Value::as_u64).unwrap_or_default();
+        send.insert(target.label.clone(), (before + target.sent).into());
+        total += target.sent;
+    }
+    send.insert("total".to_owned(), total.into());
+    Value::Object(send)
+}
+
+fn rejected(ledger: &Ledger) -> Value {
+    let mut reasons: Map<String, Value> = Map::new();
+    for (reason, count) in ledger.listeners.iter().flat_map(|listener| &listener.rejected) {
+        let before = reasons.get(reason).and_then(Value::as_u64).unwrap_or_default();
+        reasons.insert(reason.clone(), (before + count).into());
+    }
+    Value::Object(reasons)
+}
+
+fn shed(ledger: &Ledger, why: Shed) -> Value {
+    let all = ledger.tiers.iter().flat_map(|tier| &tier.targets).flat_map(|target| &target.shed);
+    all.filter(|(reason, _)| *reason == why.as_str()).map(|(_, count)| count).sum::<u64>().into()
+}
+
+fn fates(target: &TargetFates) -> Value {
+    let numbers = [
+        ("offered", target.offered),
+        ("sent", target.sent),
+        ("queued", target.queued),
+        ("in_flight", target.in_flight),
+    ];
+    let numbers = numbers.into_iter().map(|(name, count)| (name.to_owned(), count.into()));
+    let shed = target.shed.iter().map(|(why, count)| (format!("shed_{why}"), (*count).into()));
+    object(numbers.chain(shed))
+}
+
+/// A count by target; where a target stands in two tiers, the larger one.
+fn by_target(tiers: &[TierView], counts: fn(&TierView) -> &Vec<u64>) -> Value {
+    let mut by_target = Map::new();
+    for tier in tiers {
+        for (target, &count) in tier.labels.iter().zip(counts(tier)) {
+            let before = by_target.get(target).and_then(Value::as_u64).unwrap_or_default();
+            by_target.insert(target.clone(), before.max(count).into());
+        }
+    }
+    Value::Object(by_target)
+}
+
+/// `{TARGET|total: {avg, min, max, 95e, length, sum}}` of the number of series per key.
+fn per_host(tier: &TierView) -> Value {
+    let mut stats = Map::new();
+    let mut total = Distribution::default();
+    let targets = tier.labels.iter().zip(&tier.series_per_host).zip(&tier.singles);
+    for ((target, hosts), &singles) in targets {
+        let mut own = Distribution { counts: hosts.clone(), singles };
+        total.counts.extend_from_slice(hosts);
+        total.singles += singles;
+        stats.insert(target.clone(), own.describe());
+    }
+    stats.insert("total".to_owned(), total.describe());
+    Value::Object(stats)
+}
+
+/// Numbers of series, and how many further numbers are 1.
+#[derive(Debug, Default)]
+struct Distribution {
+    counts: Vec<u64>,
+    singles: u64,
+}
+
+impl Distribution {
+    fn describe(&mut self) -> Value {
+        self.counts.sort_unstable();
+        let length = self.singles + u64::try_from(self.counts.len()).unwrap_or_default();
+        let sum = self.singles + self.counts.iter().sum::<u64>();
+        json!({
+            "avg": if length == 0 { 0.0 } else { float(sum) / float(length) },
+            "min": self.at(0, length),
+            "max": self.at(length.saturating_sub(1), length),
+            "95e": self.at(length * 95 / 100, length),
+            "length": length,
+            "sum": sum,
+        })
+    }
+
+    /// The number at `rank`, counted from the smallest.
+    fn at(&self, rank: u64, length: u64) -> u64 {
+        if length == 0 {
+            return 0;
+        }
+        // The singles come first: no count is below 1.
+        rank.checked_sub(self.singles)
+            .and_then(|rank| self.counts.get(usize::try_from(rank).ok()?).copied())
+            .unwrap_or(1)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an average for people")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distribution_is_described_as_in_1_x() {
+        let mut all = Distribution { counts: (1..=98).collect(), singles: 2 };
+        let text = all.describe().to_string();
+        let wanted = r#"{"avg":48.53,"min":1,"max":98,"95e":94,"length":100,"sum":4853}"#;
+        assert_eq!(text, wanted);
+        let mut none = Distribution::default();
+        let zeros = r#"{"avg":0.0,"min":0,"max":0,"95e":0,"length":0,"sum":0}"#;
+        assert_eq!(none.describe().to_string(), zeros);
+    }
+}

@@ -1,0 +1,154 @@
+//! What good files come to.
+
+use std::time::Duration;
+
+use coco_ring::Algorithm;
+use coco_router::plan::{KeyRule, Limits, ListenerProtocol, TargetPlan, TargetProtocol};
+
+use super::{Config, address, parse, with_tiers};
+
+/// A file of Coco 1.x with every key that it had.
+const COCO_1X: &str = r#"
+[listen]
+bind = "0.0.0.0:25826"
+typesdb = "/usr/share/collectd/types.db"
+
+[filter]
+blacklist = "/(vmem|irq|entropy|users)/"
+
+[tiers]
+
+[tiers.shortterm]
+targets = [ "127.0.0.1:25827", "127.0.0.1:25828" ]
+
+[tiers.midterm]
+targets = [ "127.0.0.1:25829", "127.0.0.1:25830" ]
+
+[api]
+bind = "0.0.0.0:9090"
+
+[fetch]
+bind = "0.0.0.0:9080"
+proxy_timeout = "3s"
+remote_port = "29292"
+
+[measure]
+interval = "10s"
+"#;
+
+#[test]
+fn a_file_of_coco_1x_runs_unchanged() {
+    let config = parse(COCO_1X);
+    assert_eq!(config.api, address("0.0.0.0", 9090));
+    assert_eq!(config.measure_interval, Duration::from_secs(10));
+    let listeners = &config.plan.listeners;
+    assert_eq!(listeners.len(), 1);
+    assert_eq!(listeners[0].protocol, ListenerProtocol::Collectd);
+    assert_eq!(listeners[0].address, address("0.0.0.0", 25826));
+    assert_eq!(listeners[0].receive_buffer, 4 << 20);
+    let blacklist = config.plan.blacklist.unwrap();
+    assert!(blacklist.is_match(b"web-1/irq/irq-7") && !blacklist.is_match(b"web-1/cpu/0"));
+    let names: Vec<&str> = config.plan.tiers.iter().map(|tier| tier.name.as_str()).collect();
+    assert_eq!(names, ["shortterm", "midterm"]);
+    let tier = &config.plan.tiers[0];
+    assert_eq!((tier.protocol, tier.key), (TargetProtocol::Collectd, KeyRule::Host));
+    assert_eq!((tier.ring.algorithm(), tier.ring.replicas()), (Algorithm::Xxh3, 1));
+    assert_eq!((tier.queue_bytes, tier.datagram_bytes_max), (64 << 20, 1452));
+    assert_eq!(tier.block_timeout, Duration::from_secs(5));
+    assert_eq!(
+        config.notes,
+        [
+            "coco.toml:4: listen.typesdb: not needed: values are passed on as they come; the key is ignored",
+            "coco.toml:9: tiers: tiers without `hash` use the new ring; hash = \"coco\" keeps the placement of Coco 1.x",
+            "coco.toml:11: tiers.shortterm: 127.0.0.1:25827 and 1 more are on this machine and may loop back into coco",
+            "coco.toml:14: tiers.midterm: 127.0.0.1:25829 and 1 more are on this machine and may loop back into coco",
+        ]
+    );
+}
+
+#[test]
+fn graphite_lines_come_over_tcp_and_udp() {
+    let config = parse(
+        "[graphite]\nbind = [\"[::1]:2003\", \":0\"]\npickle = \"localhost:2004\"\nreceive_buffer = 65536\n\
+         [tiers.a]\nprotocol = \"graphite\"\nproto = \"udp\"\ntargets = [\"a:1\"]",
+    );
+    let seen: Vec<(ListenerProtocol, String)> =
+        config.plan.listeners.iter().map(|l| (l.protocol, l.address.to_string())).collect();
+    let expected = [
+        (ListenerProtocol::LineTcp, "[::1]:2003"),
+        (ListenerProtocol::LineUdp, "[::1]:2003"),
+        (ListenerProtocol::LineTcp, ":0"),
+        (ListenerProtocol::LineUdp, ":0"),
+        (ListenerProtocol::Pickle, "localhost:2004"),
+    ];
+    assert_eq!(seen, expected.map(|(protocol, address)| (protocol, address.to_owned())));
+    assert!(config.plan.listeners.iter().all(|listener| listener.receive_buffer == 65536));
+    assert_eq!(config.plan.tiers[0].protocol, TargetProtocol::LineUdp);
+}
+
+#[test]
+fn targets_are_texts_or_tables() {
+    let config = parse(&with_tiers(
+        "[tiers.a]\nreplicas = 2\ntargets = [\n\
+         \"10.0.0.1:2003\", \"[::1]:2003:a\", { address = \"b:2003\", instance = \"x\" },\n\
+         { address = \"c:2003:y\", id = \"store-c\", weight = 7, zone = \"rack2\" } ]",
+    ));
+    let target = |id: &str, label: &str, host: &str| TargetPlan {
+        id: id.to_owned(),
+        label: label.to_owned(),
+        address: address(host, 2003),
+    };
+    let tier = &config.plan.tiers[0];
+    let expected = [
+        target("10.0.0.1:2003", "10.0.0.1:2003", "10.0.0.1"),
+        target("[::1]:2003:a", "[::1]:2003:a", "::1"),
+        target("b:2003:x", "b:2003", "b"),
+        target("store-c", "c:2003:y", "c"),
+    ];
+    assert_eq!(tier.targets, expected);
+    let members: Vec<_> =
+        tier.ring.members().iter().map(|m| (m.weight.get(), m.zone.as_deref())).collect();
+    assert_eq!(members, [(1, None), (1, None), (1, None), (7, Some("rack2"))]);
+    assert_eq!(tier.ring.replicas(), 2);
+}
+
+#[test]
+fn tiers_take_from_limits_what_they_do_not_say() {
+    let config = parse(&with_tiers(
+        "[tiers.a]\ntargets = [\"a:1\"]\n\
+         [tiers.b]\nhash = \"coco\"\nkey = \"series\"\nqueue = \"1GiB\"\nblock_timeout = \"1m30s\"\n\
+         max_packet_size = 65507\ntargets = [\"a:1\"]\n\
+         [limits]\nqueue = \"100KB\"\nblock_timeout = \"250ms\"\ndrain_timeout = \"1h\"\n\
+         line = 64\nconnections = 1\nseries = 1000",
+    ));
+    let (a, b) = (&config.plan.tiers[0], &config.plan.tiers[1]);
+    assert_eq!((a.queue_bytes, a.block_timeout), (100_000, Duration::from_millis(250)));
+    assert_eq!((b.queue_bytes, b.block_timeout), (1 << 30, Duration::from_secs(90)));
+    assert_eq!((b.key, b.datagram_bytes_max), (KeyRule::Series, 65_507));
+    assert_eq!(b.ring.algorithm(), Algorithm::Coco);
+    assert_eq!(config.drain_timeout, Duration::from_secs(3600));
+    let limits = Limits { line_bytes_max: 64, connections_max: 1, series_max: 1000 };
+    assert_eq!(config.plan.limits, limits);
+    assert_eq!(config.api, address("127.0.0.1", 9090));
+}
+
+#[test]
+fn the_embedded_default_is_the_first_five_minutes() {
+    let config = Config::embedded_default();
+    let seen: Vec<(ListenerProtocol, String)> =
+        config.plan.listeners.iter().map(|l| (l.protocol, l.address.to_string())).collect();
+    let expected = [
+        (ListenerProtocol::Collectd, "127.0.0.1:25826"),
+        (ListenerProtocol::LineTcp, "127.0.0.1:2003"),
+        (ListenerProtocol::LineUdp, "127.0.0.1:2003"),
+        (ListenerProtocol::Pickle, "127.0.0.1:2004"),
+    ];
+    assert_eq!(seen, expected.map(|(protocol, address)| (protocol, address.to_owned())));
+    assert_eq!(config.api, address("127.0.0.1", 9090));
+    assert_eq!(config.plan.tiers.len(), 1);
+    let tier = &config.plan.tiers[0];
+    assert_eq!((tier.name.as_str(), tier.protocol), ("demo", TargetProtocol::Embedded));
+    let ids: Vec<&str> = tier.targets.iter().map(|target| target.id.as_str()).collect();
+    assert_eq!(ids, ["demo-a", "demo-b", "demo-c"]);
+    assert_eq!(config.notes, Vec::<String>::new());
+}

@@ -1,0 +1,109 @@
+//! Running: start, wait for a signal, stop in order.
+//!
+//! The stop order, as in ARCHITECTURE.md: 1. `/readyz` turns red. 2. No new clients. 3. Sockets are
+//! read dry. 4. Queues are closed and sent. 5. What is left at the deadline is shed and counted.
+//! 6. The last log line carries the ledger.
+
+use std::{
+    net::TcpListener as StdListener,
+    num::NonZeroUsize,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use coco_router::{Bound, plan::Address, telemetry::Registry};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    api::{self, Api, ledger_as_json},
+    config::Config,
+};
+
+/// Runs until SIGTERM or SIGINT, and then drains.
+///
+/// # Errors
+/// When an address cannot be had, or the system refuses threads or signals.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(config))
+}
+
+/// One line an event on standard error; `COCO_LOG` sets the level, `info` unless it is set.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("COCO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false);
+    // Fails only if a subscriber is set already, which then stays.
+    let _set: Result<(), _> = subscriber.try_init();
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let Config { plan, api: api_address, drain_timeout, notes, .. } = config;
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    let shards = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut stops = Stops::new().context("cannot listen for signals")?;
+    let bound = Bound::bind(plan, shards, Registry::default())?;
+    let api_socket = bind_api(&api_address)
+        .with_context(|| format!("cannot listen for the API on {api_address}"))?;
+    for (protocol, address) in bound.addresses() {
+        tracing::info!(protocol, %address, "listening");
+    }
+    let running = bound.run()?;
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let api = Api::new(running.handle(), started);
+    tracing::info!(address = %api_socket.local_addr()?, "api listening");
+    let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone())));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "coco runs");
+
+    let signal = stops.next().await;
+    api.set_draining();
+    tracing::info!(signal, timeout = ?drain_timeout, "stopping: reading dry and sending what is held");
+    let drained = tokio::select! {
+        drained = running.drain(drain_timeout) => drained,
+        signal = stops.next() => anyhow::bail!("{signal} while stopping: what was held is lost"),
+    };
+    serving.abort();
+    let ledger = ledger_as_json(&drained.ledger);
+    tracing::info!(residual = drained.ledger.residual(), %ledger, "stopped");
+    Ok(())
+}
+
+fn bind_api(address: &Address) -> std::io::Result<TcpListener> {
+    let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
+    let socket = StdListener::bind((host, address.port))?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
+}
+
+/// The signals that stop the process.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
