@@ -90,11 +90,15 @@ fn identity(json: &Value) -> Identity {
     }
 }
 
-/// As collectd shows names: it replaces slashes, Coco must not.
+/// As collectd shows names: it makes them fit for files, Coco must not.
 fn slashless(record: &Record) -> Identity {
     let clean = |name: &[u8]| {
         // Up to the first NUL, as in C.
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        if name == b"/" {
+            return b"root".to_vec();
+        }
+        let name = name.strip_prefix(b"/").unwrap_or(name);
         name.iter().map(|byte| if *byte == b'/' { b'_' } else { *byte }).collect()
     };
     let Identity { host, plugin, plugin_instance, kind, type_instance } = record.identity();

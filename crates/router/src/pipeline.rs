@@ -237,8 +237,7 @@ impl Pipeline {
         from: &Source<'_>,
         detail: impl FnOnce() -> String,
     ) {
-        self.work.tally.reject(reason);
-        self.shared.reports.first(reason, from, detail);
+        self.work.reject(&self.shared, reason, from, detail);
     }
 
     /// Counts units read from the listener: TCP lines and pickle frames, truncated datagrams.
@@ -340,8 +339,7 @@ impl Work {
         }
         let outcome = decoder.outcome();
         if let Some(error) = outcome.error {
-            self.tally.reject(error.kind.as_str());
-            shared.reports.first(error.kind.as_str(), from, || {
+            self.reject(shared, error.kind.as_str(), from, || {
                 format!("datagram of {} bytes, offset {}", datagram.len(), error.offset)
             });
         }
@@ -352,6 +350,19 @@ impl Work {
         }
         self.tally.routed_collectd += count;
         (count > 0).then_some(Surveyed { count, verbatim: outcome.strict && filtered == 0 })
+    }
+
+    #[cold]
+    fn reject(
+        &mut self,
+        shared: &Shared,
+        reason: &'static str,
+        from: &Source<'_>,
+        detail: impl FnOnce() -> String,
+    ) {
+        if self.tally.reject(reason) {
+            shared.reports.first(reason, from, detail);
+        }
     }
 
     fn is_blacklisted(

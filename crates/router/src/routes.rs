@@ -67,19 +67,31 @@ impl Routes {
 
     /// The owners of `name` in each tier, in the order of the file: what the data path would do.
     ///
-    /// Tags are sorted as for a Graphite name; see [`owners_raw`](Self::owners_raw) for bare bytes.
+    /// A tier that carries Graphite samples takes it for a Graphite name, whose tags are sorted first;
+    /// a collectd tier takes it for a host, or for an identifier if it hashes those.
     pub fn owners(&self, name: &[u8]) -> Vec<TierOwners<'_>> {
-        self.owners_raw(tag_key(name, &mut Vec::new()))
+        let mut scratch = Vec::new();
+        let (line, host) = (Key::new(tag_key(name, &mut scratch)), Key::new(name));
+        let owners =
+            |tier: &Tier| self.asked(tier, if tier.carries_lines() { &line } else { &host });
+        self.tiers
+            .iter()
+            .map(|tier| TierOwners { tier: &tier.name, targets: owners(tier) })
+            .collect()
     }
 
     /// The owners of exactly these key bytes in each tier.
     pub fn owners_raw(&self, key: &[u8]) -> Vec<TierOwners<'_>> {
         let key = Key::new(key);
-        let owners = |tier: &Tier| tier.slots(&key).filter_map(|slot| self.label(slot)).collect();
+        let owners = |tier: &Tier| self.asked(tier, &key);
         self.tiers
             .iter()
             .map(|tier| TierOwners { tier: &tier.name, targets: owners(tier) })
             .collect()
+    }
+
+    fn asked(&self, tier: &Tier, key: &Key<'_>) -> Vec<&str> {
+        tier.slots(key).filter_map(|slot| self.label(slot)).collect()
     }
 
     fn label(&self, slot: usize) -> Option<&str> {

@@ -152,8 +152,7 @@ async fn take_clients(mut clients: mpsc::Receiver<Client>, inlet: Rc<Inlet>, mut
             () = stages.changed() => {}
         }
     }
-    // Those that were accepted and not yet begun are read too.
-    clients.close();
+    // Those that were accepted and not yet begun are read too; the acceptors end by themselves.
     while let Some(client) = clients.recv().await {
         serving.spawn_local(serve(client, Rc::clone(&inlet), stages.clone()));
     }

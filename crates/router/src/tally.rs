@@ -21,12 +21,15 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts one piece of malformed input.
-    pub(crate) fn reject(&mut self, reason: &'static str) {
-        match self.rejected.iter_mut().find(|(known, _)| *known == reason) {
+    /// Counts one piece of malformed input; `true` for the first of its reason in this batch.
+    pub(crate) fn reject(&mut self, reason: &'static str) -> bool {
+        let known = self.rejected.iter_mut().find(|(known, _)| *known == reason);
+        let first = known.is_none();
+        match known {
             Some((_, count)) => *count += 1,
             None => self.rejected.push((reason, 1)),
         }
+        first
     }
 
     pub(crate) fn malformed(&self) -> u64 {

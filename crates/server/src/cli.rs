@@ -59,7 +59,7 @@ pub struct Lookup {
     /// Hash each name byte for byte as it is given, without sorting the tags of a Graphite name
     #[arg(long)]
     pub raw: bool,
-    /// Print one JSON object for each name, as the API's /lookup does
+    /// Print one JSON object for each name: the name, and its owners in each tier
     #[arg(long)]
     pub json: bool,
     /// Names to look up; without any, one on each line of standard input

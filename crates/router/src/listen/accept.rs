@@ -3,13 +3,11 @@
 use std::{
     io,
     net::TcpListener,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{net::TcpStream, sync::mpsc};
 
 use crate::{
@@ -48,7 +46,7 @@ impl Drop for OpenGuard {
     }
 }
 
-/// Accepts until the stage changes.
+/// Accepts until the stage changes, and then what waits in the backlog.
 pub(crate) async fn accept(
     socket: TcpListener,
     listener: Arc<Listener>,
@@ -57,7 +55,7 @@ pub(crate) async fn accept(
     mut stages: Stages,
 ) -> io::Result<()> {
     let socket = tokio::net::TcpListener::from_std(socket)?;
-    let next = AtomicUsize::new(0);
+    let mut turn = 0;
     while stages.now() == Stage::Run {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -75,13 +73,23 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        let turn = next.fetch_add(1, Ordering::Relaxed) % shards.len().max(1);
-        let Some(shard) = shards.get(turn) else { continue };
-        if shard.send(client).await.is_err() {
-            break;
+        deal(client, &shards, &mut turn).await;
+    }
+    // Those that the kernel has accepted already may have sent: they are read too.
+    while let Some(Ok((stream, _))) = socket.accept().now_or_never() {
+        if let Ok(Some(client)) = take(stream, &listener, &shared) {
+            deal(client, &shards, &mut turn).await;
         }
     }
     Ok(())
+}
+
+async fn deal(client: Client, shards: &[mpsc::Sender<Client>], turn: &mut usize) {
+    *turn = (*turn + 1) % shards.len().max(1);
+    if let Some(shard) = shards.get(*turn) {
+        // A shard that is gone has ended with the process; the client sees its connection close.
+        let _gone: Result<(), mpsc::error::SendError<Client>> = shard.send(client).await;
+    }
 }
 
 fn take(

@@ -89,8 +89,14 @@ pub(crate) async fn read(
     socket: UdpSocket,
     listener: Arc<Listener>,
     inlet: Rc<Inlet>,
-    mut stages: Stages,
+    stages: Stages,
 ) {
+    read_dry(&socket, &listener, &inlet, stages).await;
+    // The kernel forgets a socket's drops when it closes.
+    listener.poll_kernel_drops();
+}
+
+async fn read_dry(socket: &UdpSocket, listener: &Listener, inlet: &Inlet, mut stages: Stages) {
     let mut batch = Batch::new();
     let mut full = Vec::new();
     loop {
@@ -109,8 +115,8 @@ pub(crate) async fn read(
         if stages.is_overdue() {
             return;
         }
-        match batch.fill(&socket) {
-            Ok(()) => route(&batch, &listener, &mut inlet.shard().pipeline, &mut full),
+        match batch.fill(socket) {
+            Ok(()) => route(&batch, listener, &mut inlet.shard().pipeline, &mut full),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if stages.now() != Stage::Run {
                     return;

@@ -172,6 +172,17 @@ impl Queue {
         inner.closed && inner.chunks.is_empty()
     }
 
+    /// Returns when the queue is closed and empty.
+    pub(crate) async fn finished(&self) {
+        loop {
+            let notified = self.ready.notified();
+            if self.is_finished() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     /// Gives up all that is queued; returns the number of samples.
     pub(crate) fn shed_all(&self) -> u64 {
         self.lock().shed_to(0)

@@ -40,7 +40,7 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
             let pause = backoff.pause();
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = closed_and_empty(outbox) => {}
+                () = outbox.target.queue.finished(), if outbox.chunks.is_empty() => {}
             }
             continue;
         };
@@ -54,17 +54,6 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
             // A peer that accepts and closes at once must not make us spin.
             tokio::time::sleep(backoff.pause()).await;
         }
-    }
-}
-
-/// Returns when there is nothing to connect for any more.
-async fn closed_and_empty(outbox: &Outbox<'_>) {
-    loop {
-        if outbox.chunks.is_empty() && outbox.target.queue.is_finished() {
-            return;
-        }
-        // Only a close can end the wait; what is offered meanwhile stays queued.
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

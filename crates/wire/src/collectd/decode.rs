@@ -75,7 +75,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads one part of `length` bytes, header included; an item if the part completes one.
+    /// Reads one part, header included, into the state, or finds what makes an item.
     #[inline]
     fn part(&mut self, id: u16, part: &'a [u8]) -> Result<Found<'a>, DecodeErrorKind> {
         match id {

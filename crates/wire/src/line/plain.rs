@@ -69,7 +69,7 @@ fn parse_good(text: &[u8]) -> Option<Line<'_>> {
 
 /// What a whole time field says; `None` if it is no time.
 pub(super) fn timestamp(field: &[u8], at: usize) -> Option<Timestamp<'_>> {
-    let now = field == b"N" || number::float(field).ok()? == -1.0;
+    let now = matches!(field, b"-1" | b"N") || number::float(field).ok()? == -1.0;
     Some(if now { Timestamp::Now { at, len: field.len() } } else { Timestamp::Given(field) })
 }
 

@@ -40,19 +40,7 @@ fn the_reference_has_every_key_also_those_left_out() {
     for section in keys::keys_of::<file::File>() {
         assert!(tree.contains_key(*section), "[{section}]");
     }
-    let mut keys_seen = Vec::new();
-    for (section, value) in &tree {
-        for (key, value) in value.as_table().unwrap() {
-            keys_seen.push(format!("{section}.{key}"));
-            if section == "tiers" {
-                keys_seen.extend(value.as_table().unwrap().keys().map(|k| format!("tiers.*.{k}")));
-                let targets = value["targets"].as_array().unwrap();
-                for table in targets.iter().filter_map(toml::Value::as_table) {
-                    keys_seen.extend(table.keys().map(|key| format!("target.{key}")));
-                }
-            }
-        }
-    }
+    let keys_seen = key_names(&tree);
     let must = |prefix: &str, keys: &[&str]| {
         for key in keys {
             assert!(keys_seen.contains(&format!("{prefix}.{key}")), "{prefix}.{key} is missing");
@@ -68,4 +56,22 @@ fn the_reference_has_every_key_also_those_left_out() {
     must("measure", keys::keys_of::<file::Measure>());
     must("limits", keys::keys_of::<file::Limits>());
     assert_eq!(keys::keys_of::<file::Tier>().len(), 9);
+}
+
+/// Every key as `section.key`; those of all tiers as `tiers.*.key`, of all targets as `target.key`.
+fn key_names(tree: &toml::Table) -> Vec<String> {
+    let mut names = Vec::new();
+    for (section, value) in tree {
+        for (key, value) in value.as_table().unwrap() {
+            names.push(format!("{section}.{key}"));
+            if section == "tiers" {
+                names.extend(value.as_table().unwrap().keys().map(|key| format!("tiers.*.{key}")));
+                let targets = value["targets"].as_array().unwrap();
+                for table in targets.iter().filter_map(toml::Value::as_table) {
+                    names.extend(table.keys().map(|key| format!("target.{key}")));
+                }
+            }
+        }
+    }
+    names
 }
