@@ -68,7 +68,7 @@ fn a_configuration_of_coco_1x_runs_unchanged() {
     for key in ["cmdline", "memstats", "coco", "noodle"] {
         assert!(!vars[key].is_null(), "no {key} in /debug/vars");
     }
-    let log = coco.stop();
+    let log = coco.stop().log;
     assert!(log.contains("hash = \"coco\""), "no word about the new ring:\n{log}");
 }
 

@@ -142,7 +142,7 @@ fn a_full_queue_holds_its_clients_back_and_then_sheds_its_oldest_samples() {
 #[test]
 fn stopping_delivers_what_is_queued() {
     let sink = LineSink::start();
-    let mut coco = start(&[sink.address().to_string()], "queue = \"64MiB\"");
+    let coco = start(&[sink.address().to_string()], "queue = \"64MiB\"");
     let name = name_of(&coco, &sink.address().to_string());
     sink.pause();
     send(&coco, &lines(&name, 400_000));
@@ -152,7 +152,7 @@ fn stopping_delivers_what_is_queued() {
     ledger.assert_balanced();
     coco.signal(Signal::SIGTERM);
     sink.resume();
-    assert_eq!(coco.wait(SOON), Some(0), "{}", coco.log());
+    assert_eq!(coco.wait().ledger.shed_in_all(), 0);
     wait_until("the last lines", SOON, || sink.count() == 400_000);
     assert_eq!(values(&sink, &name), (0..400_000).collect::<Vec<_>>());
 }
@@ -160,7 +160,7 @@ fn stopping_delivers_what_is_queued() {
 #[test]
 fn stopping_reads_the_udp_sockets_dry() {
     let sink = UdpSink::start();
-    let mut coco = Coco::start(&format!(
+    let coco = Coco::start(&format!(
         "[listen]\nbind = \"127.0.0.1:0\"\n[tiers.short]\n{}",
         targets(&[sink.address().to_string()])
     ));
@@ -170,25 +170,25 @@ fn stopping_reads_the_udp_sockets_dry() {
     burst(listener, 50);
     coco.signal(Signal::SIGTERM);
     coco.signal(Signal::SIGCONT);
-    assert_eq!(coco.wait(SOON), Some(0), "{}", coco.log());
+    assert_eq!(coco.wait().ledger.samples("decoded"), 50);
     wait_until("the last datagrams", SOON, || sink.records().len() == 50);
 }
 
 #[test]
 fn stopping_with_a_dead_target_ends_in_time_and_says_what_was_shed() {
     let dead = format!("127.0.0.1:{}", free_port());
-    let mut coco = Coco::start(&format!(
+    let coco = Coco::start(&format!(
         "[graphite]\nbind = \"127.0.0.1:0\"\n[limits]\ndrain_timeout = \"1s\"\n\
          [tiers.carbon]\nprotocol = \"graphite\"\n{}",
-        targets(&[dead])
+        targets(std::slice::from_ref(&dead))
     ));
     send(&coco, &lines("a", 1_234));
     wait_for_decoded(&coco, 1_234);
     let asked_at = Instant::now();
     coco.signal(Signal::SIGTERM);
-    assert_eq!(coco.wait(SOON), Some(0), "{}", coco.log());
+    let ended = coco.wait();
     assert!(asked_at.elapsed() < Duration::from_secs(10), "{:?}", asked_at.elapsed());
-    assert!(coco.log().contains("1234"), "{}", coco.log());
+    assert_eq!(ended.ledger.shed("carbon", &dead, "shutdown"), 1_234, "{}", ended.ledger);
 }
 
 #[test]

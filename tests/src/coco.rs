@@ -137,22 +137,38 @@ impl Coco {
         })
     }
 
-    /// Ends it with SIGTERM, asserts that every sample had one fate and that it ended well, and
-    /// returns what it wrote.
+    /// Ends it with SIGTERM, and asserts that every sample had one fate before and after that.
     #[track_caller]
-    pub fn stop(mut self) -> String {
-        let ledger = self.ledger();
-        ledger.assert_balanced();
-        let status = self.process.terminate(Duration::from_secs(60));
-        let log = self.log();
-        assert_eq!(status.code(), Some(0), "exit of coco after SIGTERM; its log is:\n{log}");
-        log
+    pub fn stop(self) -> Stopped {
+        self.ledger().assert_balanced();
+        self.signal(Signal::SIGTERM);
+        self.wait()
     }
 
-    /// Waits for its end after a signal that the test has sent.
-    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
-        self.process.wait(limit).code()
+    /// Waits for its end after a signal; asserts that it ended well and that its last ledger adds
+    /// up, with nothing held any more.
+    #[track_caller]
+    pub fn wait(mut self) -> Stopped {
+        let status = self.process.wait(Duration::from_secs(60));
+        let log = self.process.log();
+        assert_eq!(status.code(), Some(0), "exit of coco; its log is:\n{log}");
+        let last = log.lines().rev().find_map(|line| line.split_once(" stopped residual="));
+        let (_, last) = last.unwrap_or_else(|| panic!("no last ledger in the log:\n{log}"));
+        let json = last.split_once("ledger=").map_or("", |(_, json)| json);
+        let ledger = Ledger::new(serde_json::from_str(json).expect("the last ledger is JSON"));
+        ledger.assert_balanced();
+        assert_eq!(ledger.held(), 0, "held after the end: {ledger}");
+        Stopped { log, ledger }
     }
+}
+
+/// What a process that has ended leaves.
+#[derive(Debug)]
+pub struct Stopped {
+    /// All that it wrote to standard error.
+    pub log: String,
+    /// The fates of everything.
+    pub ledger: Ledger,
 }
 
 /// Runs `coco` to its end with these arguments and this standard input.

@@ -188,6 +188,12 @@ impl Queue {
         self.lock().shed_to(0)
     }
 
+    /// Loses a chunk behind the ledger's back.
+    #[cfg(test)]
+    pub(crate) fn lose_one_chunk(&self) {
+        self.lock().chunks.pop_front();
+    }
+
     /// What the queue holds, counted chunk by chunk and not from a running total, so that a chunk
     /// that got lost shows.
     pub(crate) fn held(&self) -> Held {

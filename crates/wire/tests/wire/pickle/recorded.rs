@@ -108,9 +108,8 @@ fn frames_have_bounds() {
     assert_eq!(kind(&b"(".repeat(100)), PickleErrorKind::TooDeep);
 }
 
-/// Needs `python3` on the path; run it with `-- --ignored cpython`.
+/// Needs `python3` on the path.
 #[test]
-#[ignore = "needs python3"]
 fn cpython_reads_our_frames() {
     const SCRIPT: &str = "
 import pickle, struct, sys

@@ -1,0 +1,61 @@
+//! The targets: they count all that arrives and note where some of the names did.
+
+mod datagrams;
+mod lines;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    net::UdpSocket,
+};
+
+use anyhow::{Context as _, ensure};
+
+pub use datagrams::DatagramSinks;
+pub use lines::LineSinks;
+
+/// Kernel buffer of each UDP socket, in bytes: as much as Coco asks for by default.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// At which sinks names arrived, by the sinks' positions.
+#[derive(Debug, Default)]
+pub struct Places(HashMap<Vec<u8>, BTreeSet<usize>>);
+
+impl Places {
+    /// Notes that something of `name` arrived at `sink`.
+    pub fn note(&mut self, name: &[u8], sink: usize) {
+        match self.0.get_mut(name) {
+            Some(sinks) => _ = sinks.insert(sink),
+            None => _ = self.0.insert(name.to_vec(), BTreeSet::from([sink])),
+        }
+    }
+
+    /// Checks that each of `names` arrived at its owner, and nowhere else.
+    ///
+    /// # Errors
+    /// The first name of which this is not true; what `owner` says.
+    pub fn check<N: AsRef<[u8]>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+        mut owner: impl FnMut(&[u8]) -> anyhow::Result<usize>,
+    ) -> anyhow::Result<()> {
+        for name in names {
+            let (name, text) = (name.as_ref(), name.as_ref().escape_ascii());
+            let sinks = self.0.get(name).with_context(|| format!("{text} never arrived"))?;
+            let owner = owner(name)?;
+            ensure!(
+                *sinks == BTreeSet::from([owner]),
+                "{text} arrived at {sinks:?} and belongs to {owner}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Gives a socket the receive buffer that Coco's have.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub fn widen(socket: &UdpSocket) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES)
+}

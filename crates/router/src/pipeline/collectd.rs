@@ -1,0 +1,339 @@
+//! The collectd half of the data path: as it came where that is right, else packed anew.
+//!
+//! A first pass over a datagram counts, filters and finds the owners; if all of it has the same owners
+//! in a tier, it goes there verbatim. Only for the other tiers a second pass takes it apart.
+
+use coco_ring::Key;
+use coco_wire::collectd::{self, Decoder, Identity, Item, Refused};
+use twox_hash::XxHash3_64;
+
+use super::{Pipeline, Source, Work, touch};
+use crate::{
+    census::{Arrival, Owned},
+    chunk::OpenChunk,
+    plan::KeyRule,
+    routes::{Routes, Tier},
+    shared::Shared,
+};
+
+impl Pipeline {
+    /// Routes one collectd datagram.
+    pub(crate) fn datagram(&mut self, datagram: &[u8], from: &Source<'_>) {
+        let Self { shared, routes, work } = self;
+        let Some(samples) = work.survey(shared, routes, datagram, from) else { return };
+        let mut mixed = false;
+        for (whole, &tier) in work.whole.iter().zip(&routes.collectd_tiers) {
+            let limit = routes.tiers.get(tier).map_or(0, |t| t.datagram_bytes_max);
+            let verbatim = samples.verbatim && datagram.len() <= limit;
+            match whole.state {
+                WholeState::Same if verbatim => {
+                    for &slot in &whole.slots {
+                        let Some(open) = work.open.get_mut(slot) else { continue };
+                        touch(&mut work.touched, slot, open);
+                        open.push_datagram(datagram, samples.count);
+                    }
+                }
+                WholeState::Empty => {}
+                WholeState::Same | WholeState::Mixed => mixed = true,
+            }
+        }
+        if mixed {
+            work.repack(routes, datagram, samples.verbatim);
+        }
+    }
+}
+
+/// Whether all of a datagram goes to the same owners in one tier.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    slots: Vec<usize>,
+    state: WholeState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum WholeState {
+    #[default]
+    Empty,
+    Same,
+    Mixed,
+}
+
+/// What a first pass over a datagram found.
+#[derive(Debug, Clone, Copy)]
+struct Surveyed {
+    /// Samples to route.
+    count: u64,
+    /// The datagram may go on as it came.
+    verbatim: bool,
+}
+
+impl Work {
+    /// First pass over a datagram: counts, filters, and finds out for each tier whether all of it has
+    /// the same owners. `None` when there is nothing to route.
+    fn survey(
+        &mut self,
+        shared: &Shared,
+        routes: &Routes,
+        datagram: &[u8],
+        from: &Source<'_>,
+    ) -> Option<Surveyed> {
+        self.passed.clear();
+        self.series.forget();
+        self.whole.iter_mut().for_each(|whole| whole.state = WholeState::Empty);
+        let mut decoder = Decoder::new(datagram);
+        let mut host = HostKey::default();
+        let mut count = 0;
+        for item in decoder.by_ref() {
+            match identity(&item) {
+                Ok(identity) => {
+                    let kind = Kind::of(&item);
+                    let passed = self.survey_sample(shared, routes, &mut host, identity, kind);
+                    self.passed.push(passed);
+                    count += u64::from(passed);
+                }
+                Err(refused) => {
+                    self.reject(shared, refused.as_str(), from, || "item refused".to_owned());
+                }
+            }
+        }
+        let outcome = decoder.outcome();
+        if let Some(error) = outcome.error {
+            self.reject(shared, error.kind.as_str(), from, || {
+                format!("datagram of {} bytes, offset {}", datagram.len(), error.offset)
+            });
+        }
+        if routes.collectd_tiers.is_empty() {
+            self.tally.unroutable += count;
+            return None;
+        }
+        self.tally.routed_collectd += count;
+        let all_passed = self.passed.iter().all(|&passed| passed);
+        (count > 0).then_some(Surveyed { count, verbatim: outcome.strict && all_passed })
+    }
+
+    /// Counts one sample and notes its owners; `false` when the filter takes it out.
+    fn survey_sample<'a>(
+        &mut self,
+        shared: &Shared,
+        routes: &Routes,
+        host: &mut HostKey<'a>,
+        identity: &Identity<'a>,
+        kind: Kind,
+    ) -> bool {
+        match kind {
+            Kind::Notification => self.tally.notifications += 1,
+            Kind::Values => {
+                self.tally.decoded += 1;
+                if self.is_blacklisted(shared, routes, identity) {
+                    self.tally.filtered += 1;
+                    return false;
+                }
+            }
+        }
+        if host.set(identity.host) || routes.series_keys {
+            self.place(routes, host, identity, kind);
+        }
+        if kind == Kind::Values {
+            self.take_census(shared, routes, host, identity);
+        }
+        true
+    }
+
+    fn is_blacklisted(
+        &mut self,
+        shared: &Shared,
+        routes: &Routes,
+        identity: &Identity<'_>,
+    ) -> bool {
+        let Some(blacklist) = &routes.blacklist else { return false };
+        self.text.clear();
+        collectd::filter_path(identity, &mut self.text);
+        if !blacklist.is_match(&self.text) {
+            return false;
+        }
+        let host_len = identity.host.len();
+        let rest = self.text.get(host_len + 1..).unwrap_or_default();
+        let hash = XxHash3_64::oneshot(&self.text);
+        shared.note_blacklisted(Arrival { hash, host: identity.host, rest }, self.now.tick);
+        true
+    }
+
+    /// Notes the owners of one sample for every tier.
+    fn place(&mut self, routes: &Routes, host: &HostKey<'_>, identity: &Identity<'_>, kind: Kind) {
+        for (whole, &tier) in self.whole.iter_mut().zip(&routes.collectd_tiers) {
+            let Some(tier) = routes.tiers.get(tier) else { continue };
+            let key = collectd_key(tier, host, identity, kind, &mut self.text);
+            match whole.state {
+                WholeState::Empty => {
+                    whole.slots.clear();
+                    whole.slots.extend(tier.slots(&key));
+                    whole.state = WholeState::Same;
+                }
+                WholeState::Same if !tier.slots(&key).eq(whole.slots.iter().copied()) => {
+                    whole.state = WholeState::Mixed;
+                }
+                WholeState::Same | WholeState::Mixed => {}
+            }
+        }
+    }
+
+    fn take_census(
+        &mut self,
+        shared: &Shared,
+        routes: &Routes,
+        host: &HostKey<'_>,
+        identity: &Identity<'_>,
+    ) {
+        let hash = self.series.of(identity);
+        let Some(weight) = shared.census.see(hash, self.now.tick) else { return };
+        let mut path = Vec::new();
+        collectd::filter_path(identity, &mut path);
+        let rest = path.get(identity.host.len() + 1..).unwrap_or_default();
+        let mut owners = Vec::new();
+        for tier in routes.collectd_tiers.iter().filter_map(|&at| routes.tiers.get(at)) {
+            let key = collectd_key(tier, host, identity, Kind::Values, &mut self.text);
+            let by_host = tier.key == KeyRule::Host;
+            owners.extend(tier.slots(&key).map(|slot| Owned { slot, by_host }));
+        }
+        shared.census.admit(Arrival { hash, host: identity.host, rest }, weight, &owners);
+    }
+
+    /// Second pass, for the tiers that cannot take the datagram as it came: each sample is packed
+    /// into a datagram of its owner.
+    fn repack(&mut self, routes: &Routes, datagram: &[u8], verbatim: bool) {
+        let mut host = HostKey::default();
+        let verdicts = std::mem::take(&mut self.passed);
+        let mut passed = verdicts.iter();
+        for item in Decoder::new(datagram) {
+            let Ok(identity) = identity(&item) else { continue };
+            if passed.next() != Some(&true) {
+                continue;
+            }
+            host.set(identity.host);
+            for (at, &tier) in routes.collectd_tiers.iter().enumerate() {
+                let (Some(whole), Some(tier)) = (self.whole.get(at), routes.tiers.get(tier)) else {
+                    continue;
+                };
+                let as_it_came = verbatim && datagram.len() <= tier.datagram_bytes_max;
+                if whole.state == WholeState::Same && as_it_came {
+                    continue;
+                }
+                let key = collectd_key(tier, &host, identity, Kind::of(&item), &mut self.text);
+                for slot in tier.slots(&key) {
+                    let Some(open) = self.open.get_mut(slot) else { continue };
+                    touch(&mut self.touched, slot, open);
+                    if !pack(&item, open) {
+                        self.oversize.push((slot, 1));
+                    }
+                }
+            }
+        }
+        self.passed = verdicts;
+    }
+}
+
+/// What a datagram carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Values,
+    Notification,
+}
+
+impl Kind {
+    fn of(item: &Item<'_>) -> Self {
+        if matches!(item, Item::Notification(_)) { Self::Notification } else { Self::Values }
+    }
+}
+
+/// Whose sample it is; refused items have no owner.
+#[inline]
+fn identity<'i, 'a>(item: &'i Item<'a>) -> Result<&'i Identity<'a>, Refused> {
+    match item {
+        Item::Values(list) => Ok(&list.identity),
+        Item::Notification(notification) => Ok(&notification.identity),
+        Item::Refused(refused) => Err(*refused),
+    }
+}
+
+/// Packs a sample into the open chunk; `false` when it fits into no datagram.
+fn pack(item: &Item<'_>, open: &mut OpenChunk) -> bool {
+    match item {
+        Item::Values(list) => open.pack(list),
+        Item::Notification(notification) => open.pack_notification(notification),
+        Item::Refused(_) => false,
+    }
+}
+
+/// The key of a collectd sample under a tier's rule; notifications always go by their host.
+#[inline]
+fn collectd_key<'a>(
+    tier: &Tier,
+    host: &HostKey<'a>,
+    identity: &Identity<'_>,
+    kind: Kind,
+    text: &'a mut Vec<u8>,
+) -> Key<'a> {
+    if tier.key == KeyRule::Host || kind == Kind::Notification {
+        return host.key.unwrap_or_else(|| Key::new(b""));
+    }
+    text.clear();
+    collectd::identifier(identity, text);
+    Key::new(text)
+}
+
+/// The host of the present sample and its key; hashed only when the host changes.
+#[derive(Debug, Clone, Copy, Default)]
+struct HostKey<'a> {
+    host: &'a [u8],
+    key: Option<Key<'a>>,
+}
+
+impl<'a> HostKey<'a> {
+    /// `true` when the host is another one than before.
+    #[inline]
+    fn set(&mut self, host: &'a [u8]) -> bool {
+        // The decoder gives the same slice while the host part stays in force.
+        if self.key.is_some() && std::ptr::eq(self.host, host) {
+            return false;
+        }
+        *self = Self { host, key: Some(Key::new(host)) };
+        true
+    }
+}
+
+/// Hashes a series' identity; fields that stay the same from one sample to the next are not hashed
+/// again.
+#[derive(Debug, Default)]
+pub(super) struct SeriesHash {
+    fields: [FieldHash; 5],
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct FieldHash {
+    /// Address and length of the field, to tell whether it is the one of the sample before. Never
+    /// followed.
+    place: (usize, usize),
+    hash: u64,
+}
+
+impl SeriesHash {
+    #[inline]
+    fn of(&mut self, identity: &Identity<'_>) -> u64 {
+        let Identity { host, plugin, plugin_instance, type_, type_instance } = identity;
+        let fields = [host, plugin, plugin_instance, type_, type_instance];
+        let mut hash = 0_u64;
+        for (known, field) in self.fields.iter_mut().zip(fields) {
+            let place = (field.as_ptr().addr(), field.len());
+            if known.place != place {
+                *known = FieldHash { place, hash: XxHash3_64::oneshot(field) };
+            }
+            hash = (hash.rotate_left(23) ^ known.hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        }
+        hash ^ (hash >> 29)
+    }
+
+    /// A new datagram may stand at the same address with other bytes.
+    fn forget(&mut self) {
+        self.fields = Default::default();
+    }
+}
