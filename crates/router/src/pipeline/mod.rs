@@ -6,7 +6,7 @@
 
 mod collectd;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 

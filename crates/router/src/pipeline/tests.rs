@@ -24,7 +24,12 @@ struct Bench {
     listener: Listener,
 }
 
-fn tier(name: &str, protocol: TargetProtocol, targets: usize, replicas: usize) -> TierPlan {
+pub(crate) fn tier(
+    name: &str,
+    protocol: TargetProtocol,
+    targets: usize,
+    replicas: usize,
+) -> TierPlan {
     let ids: Vec<_> = (0..targets).map(|n| format!("{name}-{n}")).collect();
     let member = |id: &String| Member { id: id.clone(), weight: Weight::default(), zone: None };
     let members = Members::try_new(ids.iter().map(member).collect()).unwrap();

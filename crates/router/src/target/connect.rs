@@ -2,51 +2,90 @@
 //! good address is kept when the resolver fails.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::{plan::Address, target::Target};
 
 /// How often the address of a name is looked up again while datagrams flow.
-pub(crate) const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a connection waits for the resolver before it tries the last good address.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A target's address, as far as it is known.
 #[derive(Debug)]
 pub(crate) struct Place {
     address: Address,
     last_good: Option<SocketAddr>,
+    /// The name is an address, so that there is nothing to look up.
+    fixed: bool,
+    looked_up_at: Instant,
+    pending: Option<JoinHandle<io::Result<Option<SocketAddr>>>>,
 }
 
 impl Place {
     pub(crate) fn new(address: &Address) -> Self {
         let ip: Option<IpAddr> = address.host.parse().ok();
         let last_good = ip.map(|ip| SocketAddr::new(ip, address.port));
-        Self { address: address.clone(), last_good }
+        let (address, looked_up_at) = (address.clone(), Instant::now());
+        Self { address, last_good, fixed: ip.is_some(), looked_up_at, pending: None }
     }
 
-    /// The name is an address, so that there is nothing to look up.
-    pub(crate) fn is_fixed(&self) -> bool {
-        self.address.host.parse::<IpAddr>().is_ok()
-    }
-
-    /// Looks the name up; the first address counts. On failure the last good one stands.
+    /// Looks the name up; the first address counts. When the resolver fails or is slow, the last good
+    /// one stands.
     pub(crate) async fn find(&mut self, target: &Target) -> Option<SocketAddr> {
-        if self.is_fixed() {
-            return self.last_good;
-        }
-        let name = (self.address.host.as_str(), self.address.port);
-        match tokio::net::lookup_host(name).await {
-            Ok(mut found) => self.last_good = found.next().or(self.last_good),
-            Err(error) => {
-                if target.meters.dial_errors.get() == 0 {
-                    let address = self.address.to_string();
-                    tracing::warn!(%error, tier = target.tier, address, "cannot resolve target");
-                }
-                target.meters.dial_errors.add(1);
+        if !self.fixed {
+            let lookup = self.look_up();
+            if let Ok(done) = tokio::time::timeout(RESOLVE_TIMEOUT, &mut *lookup).await {
+                self.take(done, target);
             }
         }
         self.last_good
+    }
+
+    /// Looks the name up beside the traffic, once a minute; `true` when it has moved.
+    pub(crate) async fn has_moved(&mut self, target: &Target) -> bool {
+        if self.fixed || self.looked_up_at.elapsed() < RESOLVE_INTERVAL {
+            return false;
+        }
+        let before = self.last_good;
+        let lookup = self.look_up();
+        if lookup.is_finished() {
+            let done = lookup.await;
+            self.take(done, target);
+        }
+        self.last_good != before
+    }
+
+    /// The look-up that is under way, or a new one.
+    fn look_up(&mut self) -> &mut JoinHandle<io::Result<Option<SocketAddr>>> {
+        let Address { host, port } = self.address.clone();
+        self.pending.get_or_insert_with(|| {
+            tokio::spawn(async move { Ok(tokio::net::lookup_host((host, port)).await?.next()) })
+        })
+    }
+
+    fn take(&mut self, done: Result<io::Result<Option<SocketAddr>>, JoinError>, target: &Target) {
+        self.pending = None;
+        self.looked_up_at = Instant::now();
+        let error = match done.map_err(io::Error::other).flatten() {
+            Ok(Some(found)) => {
+                self.last_good = Some(found);
+                return;
+            }
+            Ok(None) => io::Error::from(io::ErrorKind::NotFound),
+            Err(error) => error,
+        };
+        if target.meters.dial_errors.get() == 0 {
+            let address = self.address.to_string();
+            tracing::warn!(%error, tier = target.tier, address, "cannot resolve target");
+        }
+        target.meters.dial_errors.add(1);
     }
 }
 
@@ -80,6 +119,18 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_name_is_found_and_the_last_good_address_outlives_the_resolver() {
+        let plan = crate::pipeline::tests::tier("t", crate::plan::TargetProtocol::LineTcp, 1, 1);
+        let target = Target::new(&plan, &plan.targets[0], &crate::telemetry::Registry::default());
+        let mut place = Place::new(&Address { host: "localhost".to_owned(), port: 7 });
+        let found = place.find(&target).await.unwrap();
+        assert!(found.ip().is_loopback() && found.port() == 7);
+        place.address.host = "no-such-host.invalid".to_owned();
+        assert_eq!(place.find(&target).await, Some(found));
+        assert_eq!(target.meters.dial_errors.get(), 1);
+    }
 
     #[test]
     fn the_pause_grows_to_its_longest_and_starts_again() {

@@ -7,7 +7,6 @@ use std::{
     io::{self, IoSlice},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::AsRawFd,
-    time::Instant,
 };
 
 use memchr::{memchr, memchr_iter, memrchr};
@@ -18,7 +17,7 @@ use crate::{
     chunk::{Chunk, Format, Frame},
     target::{
         Shed, State,
-        connect::{Backoff, Place, RESOLVE_INTERVAL},
+        connect::{Backoff, Place},
         worker::Outbox,
     },
 };
@@ -79,7 +78,6 @@ async fn send_all(
     place: &mut Place,
     headers: &mut MultiHeaders<SockaddrStorage>,
 ) -> bool {
-    let mut resolved_at = Instant::now();
     let mut refused_before = false;
     loop {
         if outbox.chunks.is_empty() {
@@ -91,12 +89,8 @@ async fn send_all(
             let limit = outbox.target.datagram_bytes_max;
             outbox.chunks.iter_mut().for_each(|chunk| pack_lines(chunk, limit));
         }
-        if !place.is_fixed() && resolved_at.elapsed() > RESOLVE_INTERVAL {
-            resolved_at = Instant::now();
-            let found = place.find(outbox.target).await;
-            if found.is_some() && found != socket.peer_addr().ok() {
-                return false;
-            }
+        if place.has_moved(outbox.target).await {
+            return false;
         }
         match send_some(outbox, socket, headers) {
             Ok(()) => refused_before = false,
