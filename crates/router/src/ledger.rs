@@ -71,7 +71,7 @@ pub struct ListenerCounts {
     pub address: String,
     /// Datagrams, TCP lines or pickle frames read.
     pub raw: u64,
-    /// Samples and notifications decoded.
+    /// Samples decoded, notifications not among them.
     pub decoded: u64,
     /// Datagrams cut by the read buffer.
     pub truncated: u64,
@@ -136,6 +136,8 @@ impl Ledger {
         for listener in &shared.listeners {
             listener.poll_kernel_drops();
         }
+        // Rejections stand in no equation: they are read before the gate is shut, to keep that short.
+        let readings = shared.registry.counters();
         let routes = shared.routes.load();
         let _shut = shared.gate.shut();
         let samples = SampleFates {
@@ -153,7 +155,7 @@ impl Ledger {
         };
         Self {
             samples,
-            listeners: shared.listeners.iter().map(|l| l.counts(&shared.registry)).collect(),
+            listeners: shared.listeners.iter().map(|l| l.counts(&readings)).collect(),
             tiers: routes.tiers.iter().map(tier).collect(),
         }
     }

@@ -1,6 +1,7 @@
 //! The router as a whole: bound, running, drained. Each step consumes the one before.
 
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     num::NonZeroUsize,
@@ -10,7 +11,10 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{error::Elapsed, timeout_at},
+};
 
 use crate::{
     census::{Census, SlotCount},
@@ -22,7 +26,7 @@ use crate::{
     plan::{Plan, TargetProtocol},
     routes::Routes,
     shard::{ShardPlan, Stage, Stages},
-    shared::Shared,
+    shared::{Reports, Shared},
     target::embedded::Series,
     telemetry::Registry,
 };
@@ -34,10 +38,13 @@ const CLIENTS_MAX: usize = 64;
 /// it up for ever.
 const DRY_MAX: Duration = Duration::from_secs(2);
 
+/// How long after the deadline a shard may take to settle what it gives up.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// How often the kernel's drop counters are read.
 const DROPS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often malformed input is summed up in the log.
+/// How often trouble is summed up in the log.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A shard could not be started; nothing runs.
@@ -123,12 +130,18 @@ impl Bound {
     }
 }
 
-fn spawn(plan: ShardPlan) -> Result<JoinHandle<io::Result<()>>, StartError> {
+/// Starts a shard's thread and waits until its sockets are registered.
+fn spawn(plan: ShardPlan) -> Result<JoinHandle<()>, StartError> {
     let index = plan.index;
-    std::thread::Builder::new()
+    let failed = |source| StartError { index, source };
+    let (started, is_started) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new()
         .name(format!("shard-{index}"))
-        .spawn(move || plan.run())
-        .map_err(|source| StartError { index, source })
+        .spawn(move || plan.run(&started))
+        .map_err(failed)?;
+    let ended = |_| io::Error::other("it ended at once");
+    is_started.recv().map_err(ended).flatten().map_err(failed)?;
+    Ok(thread)
 }
 
 async fn accept_all(
@@ -152,17 +165,12 @@ async fn watch_drops(shared: Arc<Shared>) {
     }
 }
 
-/// One line a minute for all malformed input of that minute.
 async fn sum_up(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(SUMMARY_INTERVAL);
-    let mut before = shared.samples.malformed.get();
+    let mut before = HashMap::new();
     loop {
         ticks.tick().await;
-        let now = shared.samples.malformed.get();
-        if now > before {
-            tracing::warn!(count = now - before, "malformed input in the last minute");
-        }
-        before = now;
+        Reports::sum_up(&shared.registry, &mut before);
     }
 }
 
@@ -171,7 +179,7 @@ async fn sum_up(shared: Arc<Shared>) {
 pub struct Running {
     shared: Arc<Shared>,
     stage: watch::Sender<Stage>,
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Vec<JoinHandle<()>>,
     dry: Vec<oneshot::Receiver<()>>,
 }
 
@@ -194,17 +202,20 @@ impl Running {
         let deadline = Instant::now() + timeout;
         stage.send_replace(Stage::ReadDry(deadline.min(Instant::now() + DRY_MAX)));
         for shard in dry {
-            // An error means that the shard's thread is gone: as dry as it gets.
-            let _ended: Result<(), oneshot::error::RecvError> = shard.await;
+            // An error means that the shard's thread is gone; past the deadline, that it is stuck.
+            let _dry: Result<_, Elapsed> = timeout_at(deadline.into(), shard).await;
         }
         shared.routes.load().targets.iter().for_each(|target| target.queue.close());
         stage.send_replace(Stage::Flush(deadline));
-        let joined = tokio::task::spawn_blocking(move || {
-            threads.into_iter().filter_map(|thread| thread.join().ok()?.err()).collect::<Vec<_>>()
+        let (ended, all_ended) = oneshot::channel();
+        // Not on the runtime's own threads: its end would wait for them.
+        std::thread::spawn(move || {
+            // A panic has ended the process already.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+            let _told: Result<(), ()> = ended.send(());
         });
-        for error in joined.await.unwrap_or_default() {
-            tracing::error!(%error, "shard ended with an error");
-        }
+        let patience = deadline + GRACE;
+        let _stuck: Result<_, Elapsed> = timeout_at(patience.into(), all_ended).await;
         Drained { ledger: Ledger::take(&shared) }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     io,
     net::UdpSocket,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, mpsc::SyncSender},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    listen::{self, Listener, accept::Client},
+    listen::{self, Listener, accept::Client, line::Lines, pickle::Frames},
     pipeline::Pipeline,
     plan::ListenerProtocol,
     shared::Shared,
@@ -95,25 +95,55 @@ pub(crate) struct ShardPlan {
 }
 
 impl ShardPlan {
-    /// Runs the shard on the calling thread until it is drained.
-    pub(crate) fn run(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, self.drive());
-        Ok(())
+    /// Runs the shard on the calling thread until it is drained; tells `started` first whether it can.
+    pub(crate) fn run(self, started: &SyncSender<io::Result<()>>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let tell = |result| {
+            // Nobody listens any more only when another shard has failed to start.
+            let _told: Result<(), _> = started.send(result);
+        };
+        match runtime {
+            Ok(runtime) => {
+                LocalSet::new().block_on(&runtime, async {
+                    match self.register() {
+                        Ok(sockets) => {
+                            tell(Ok(()));
+                            self.drive(sockets).await;
+                        }
+                        Err(error) => tell(Err(error)),
+                    }
+                });
+                // A resolver that hangs must not hold up the stop.
+                runtime.shutdown_background();
+            }
+            Err(error) => tell(Err(error)),
+        }
     }
 
-    async fn drive(self) {
+    /// Makes the sockets known to the runtime.
+    fn register(&self) -> io::Result<Vec<Udp>> {
+        let register = |(listener, socket): &(Arc<Listener>, UdpSocket)| {
+            let socket = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
+            Ok((Arc::clone(listener), socket))
+        };
+        self.udp.iter().map(register).collect()
+    }
+
+    async fn drive(self, sockets: Vec<Udp>) {
         let Self { index, shared, udp, clients, targets, stages, dry } = self;
+        // The registered ones are the same sockets.
+        drop(udp);
         let inlet = Rc::new(Inlet::new(&shared));
         let mut workers = JoinSet::new();
         for target in targets {
             workers.spawn_local(worker::run(target, Arc::clone(&shared), stages.clone()));
         }
         let mut readers = JoinSet::new();
-        for (listener, socket) in udp {
-            readers.spawn_local(read_udp(socket, listener, Rc::clone(&inlet), stages.clone()));
+        for (listener, socket) in sockets {
+            let (inlet, stages) = (Rc::clone(&inlet), stages.clone());
+            readers.spawn_local(listen::udp::serve(socket, listener, inlet, stages));
         }
-        readers.spawn_local(take_clients(clients, inlet, stages.clone()));
+        readers.spawn_local(take_clients(clients, inlet, stages));
         let heart = tokio::task::spawn_local(beat(shared, index));
         while readers.join_next().await.is_some() {}
         // The receiver is gone only when the router itself is.
@@ -123,20 +153,13 @@ impl ShardPlan {
     }
 }
 
+/// A UDP socket known to the shard's runtime.
+type Udp = (Arc<Listener>, tokio::net::UdpSocket);
+
 async fn beat(shared: Arc<Shared>, index: usize) {
     loop {
         shared.beat(index);
         tokio::time::sleep(HEARTBEAT).await;
-    }
-}
-
-async fn read_udp(socket: UdpSocket, listener: Arc<Listener>, inlet: Rc<Inlet>, stages: Stages) {
-    match tokio::net::UdpSocket::from_std(socket) {
-        Ok(socket) => listen::udp::read(socket, listener, inlet, stages).await,
-        Err(error) => {
-            tracing::error!(%error, address = %listener.address, "listener failed");
-            listener.errors.add(1);
-        }
     }
 }
 
@@ -161,9 +184,11 @@ async fn take_clients(mut clients: mpsc::Receiver<Client>, inlet: Rc<Inlet>, mut
 
 async fn serve(client: Client, inlet: Rc<Inlet>, stages: Stages) {
     if client.listener.protocol == ListenerProtocol::Pickle {
-        listen::pickle::serve(client, &inlet, stages).await;
+        let frames = Frames::new(Arc::clone(&inlet.shared.unfinished_bytes));
+        listen::client::serve(client, &inlet, stages, frames).await;
     } else {
-        listen::line::serve(client, &inlet, stages).await;
+        let lines = Lines::new(inlet.shared.limits.line_bytes_max);
+        listen::client::serve(client, &inlet, stages, lines).await;
     }
 }
 
@@ -171,7 +196,7 @@ async fn serve(client: Client, inlet: Rc<Inlet>, stages: Stages) {
 #[derive(Debug)]
 pub(crate) struct Inlet {
     shard: RefCell<Shard>,
-    pub(crate) line_bytes_max: usize,
+    shared: Arc<Shared>,
 }
 
 /// The pipeline and the read buffer of a shard; borrowed between two awaits, never across one.
@@ -183,34 +208,40 @@ pub(crate) struct Shard {
 
 impl Inlet {
     fn new(shared: &Arc<Shared>) -> Self {
-        let line_bytes_max = shared.limits.line_bytes_max;
-        let buffer = vec![0; line_bytes_max + shared.read_bytes_max];
         let pipeline = Pipeline::new(Arc::clone(shared));
-        Self { shard: RefCell::new(Shard { pipeline, buffer }), line_bytes_max }
+        let shard = RefCell::new(Shard { pipeline, buffer: Vec::new() });
+        Self { shard, shared: Arc::clone(shared) }
     }
 
     pub(crate) fn shard(&self) -> RefMut<'_, Shard> {
         self.shard.borrow_mut()
     }
 
-    /// Reads into the shard's buffer, from `offset` on.
+    /// Puts `kept` at the beginning of the shard's buffer and reads behind it.
     pub(crate) fn read(
         &self,
-        offset: usize,
+        kept: &[u8],
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let mut shard = self.shard();
-        read(shard.buffer.get_mut(offset..).unwrap_or_default())
+        let buffer = &mut self.shard().buffer;
+        let end = kept.len() + self.shared.read_bytes();
+        if buffer.len() < end {
+            // At most a started frame and one read.
+            buffer.resize(end, 0);
+        }
+        let (place, room) = buffer.split_at_mut(kept.len());
+        place.copy_from_slice(kept);
+        read(room.get_mut(..end - kept.len()).unwrap_or_default())
     }
 
     /// Ends a client's turn: waits while the targets that it just fed are full, and lets the others
     /// on this shard run.
-    pub(crate) async fn rest(&self, full: &[usize], listener: &Listener, stages: &mut Stages) {
+    pub(crate) async fn end_turn(&self, full: &[usize], listener: &Listener, stages: &mut Stages) {
         if !full.is_empty() {
             let targets = self.shard().pipeline.targets(full);
             let since = Instant::now();
             for target in targets {
-                until_stop(target.queue.room(), stages).await;
+                while_running(target.queue.room(), stages).await;
             }
             let blocked = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             listener.blocked_ms.add(blocked);
@@ -219,8 +250,8 @@ impl Inlet {
     }
 }
 
-/// Waits, but not beyond the present stage.
-async fn until_stop(wait: impl Future<Output = ()>, stages: &mut Stages) {
+/// Waits, but not beyond [`Stage::Run`].
+async fn while_running(wait: impl Future<Output = ()>, stages: &mut Stages) {
     if stages.now() == Stage::Run {
         tokio::select! {
             () = wait => {}

@@ -1,7 +1,8 @@
 //! What the shards, the workers and the API share: the routes, the gate, the counters, the census.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -19,7 +20,7 @@ use crate::{
     plan::{Limits, Plan},
     routes::Routes,
     tally::SampleCounters,
-    telemetry::Registry,
+    telemetry::{self, Reading, Registry},
 };
 
 /// State of one router, shared by all its threads.
@@ -40,12 +41,14 @@ pub(crate) struct Shared {
     /// When each shard last showed that it lives, in milliseconds since `started`.
     heartbeats: Vec<AtomicU64>,
     started: Instant,
-    /// Bytes a TCP client is read at once.
-    pub(crate) read_bytes_max: usize,
+    /// Bytes of unfinished pickle frames over all clients.
+    pub(crate) unfinished_bytes: Arc<AtomicUsize>,
+    /// Bound of the smallest queue, in bytes.
+    queue_bytes_min: usize,
 }
 
-/// Most bytes read from one TCP client at once.
-const READ_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes read from one TCP client at once, and the least.
+const READ_BYTES: RangeInclusive<usize> = 4 * 1024..=256 * 1024;
 
 impl Shared {
     pub(crate) fn new(
@@ -55,8 +58,7 @@ impl Shared {
         shards: usize,
     ) -> Self {
         let routes = Routes::new(plan, &registry);
-        // A read must not fill the smallest queue by itself.
-        let smallest = plan.tiers.iter().map(|t| t.queue_bytes).min().unwrap_or(READ_BYTES_MAX);
+        let queue_bytes_min = plan.tiers.iter().map(|tier| tier.queue_bytes).min();
         Self {
             census: Census::new(plan.limits.series_max, routes.targets.len()),
             blacklisted: Census::new(NAMES_MAX, 0),
@@ -70,8 +72,16 @@ impl Shared {
             connections: AtomicUsize::new(0),
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             started: Instant::now(),
-            read_bytes_max: (smallest / 4).clamp(4096, READ_BYTES_MAX),
+            unfinished_bytes: Arc::default(),
+            queue_bytes_min: queue_bytes_min.unwrap_or(usize::MAX),
         }
+    }
+
+    /// Bytes to read from one TCP client at once. All clients together read at most half of the
+    /// smallest queue, as long as 4 KiB each allow: fullness is noticed only after a read.
+    pub(crate) fn read_bytes(&self) -> usize {
+        let clients = self.connections.load(Ordering::Relaxed).max(1);
+        (self.queue_bytes_min / 2 / clients).clamp(*READ_BYTES.start(), *READ_BYTES.end())
     }
 
     /// Seconds since 1970.
@@ -104,33 +114,74 @@ impl Shared {
     }
 }
 
-/// Logs the first of each kind of malformed input; the rest is in the counters and summed up once a
-/// minute.
+/// Logs the first of each kind of trouble; the rest is in the counters and summed up once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
-    seen: Mutex<HashSet<&'static str>>,
+    seen: Mutex<HashSet<(&'static str, String)>>,
 }
 
+/// Kinds and subjects remembered; beyond it nothing more is logged at once.
+const REPORTS_MAX: usize = 100_000;
+
 impl Reports {
-    pub(crate) fn first(
+    /// Calls `log` unless this kind was logged for this subject before.
+    pub(crate) fn once(&self, kind: &'static str, subject: &str, log: impl FnOnce()) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = seen.len() < REPORTS_MAX && seen.insert((kind, subject.to_owned()));
+        drop(seen);
+        if first {
+            log();
+        }
+    }
+
+    /// Shows the first malformed input of a kind.
+    pub(crate) fn malformed(
         &self,
         reason: &'static str,
         from: &Source<'_>,
         detail: impl FnOnce() -> String,
     ) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.insert(reason) {
-            return;
+        self.once("malformed", reason, || {
+            let peer = from.peer.map_or_else(|| "?".to_owned(), |peer| peer.to_string());
+            let (protocol, detail) = (from.listener.protocol_name(), detail());
+            tracing::warn!(
+                reason,
+                protocol,
+                peer,
+                detail,
+                "malformed input; more of it is counted and summed up each minute"
+            );
+        });
+    }
+
+    /// One line for each counter of trouble that rose since the last call.
+    pub(crate) fn sum_up(registry: &Registry, before: &mut HashMap<Reading, u64>) {
+        for reading in registry.counters() {
+            if !SUMMED_UP.iter().any(|metric| metric.name == reading.name) {
+                continue;
+            }
+            let now = reading.value;
+            let key = Reading { value: 0, ..reading };
+            let new = now - before.get(&key).copied().unwrap_or_default();
+            if new > 0 {
+                let labels: Vec<_> = key.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                let labels = labels.join(" ");
+                tracing::warn!(count = new, labels, "{} in the last minute", key.name);
+            }
+            before.insert(key, now);
         }
-        drop(seen);
-        let peer = from.peer.map_or_else(|| "?".to_owned(), |peer| peer.to_string());
-        let (protocol, detail) = (from.listener.protocol_name(), detail());
-        tracing::warn!(
-            reason,
-            protocol,
-            peer,
-            detail,
-            "malformed input; further ones of this kind are counted and summed up each minute"
-        );
     }
 }
+
+/// What is worth a line a minute.
+const SUMMED_UP: &[telemetry::Metric] = &[
+    telemetry::LISTEN_REJECTED,
+    telemetry::LISTEN_TRUNCATED,
+    telemetry::LISTEN_ERRORS,
+    telemetry::LISTEN_REFUSED,
+    telemetry::KERNEL_DROPPED,
+    telemetry::SAMPLES_UNROUTABLE,
+    telemetry::SHED,
+    telemetry::WRITE_ERRORS,
+    telemetry::DIAL_ERRORS,
+];

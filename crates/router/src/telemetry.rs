@@ -51,7 +51,7 @@ metrics_list! {
     DIAL_ERRORS = "coco_target_dial_errors", "Failed attempts to resolve or connect.";
     DISCONNECTS = "coco_target_disconnects", "Connections to the target that ended.";
     LOOKUPS = "coco_lookup", "Names looked up through the API, by tier.";
-    BLOCKED = "coco_listen_blocked_seconds_milli", "Milliseconds that TCP clients were held back by a full queue.";
+    BLOCKED = "coco_listen_blocked_milliseconds", "Milliseconds that TCP clients were held back by a full queue.";
 }
 
 /// A counter's handle: one atomic, summed locally by its owner and published once a batch.
@@ -74,7 +74,7 @@ impl Counter {
 }
 
 /// One counter as read from the registry.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reading {
     /// Name of its metric.
     pub name: String,

@@ -2,13 +2,13 @@
 
 use std::{
     io,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use futures_util::FutureExt;
-use tokio::{net::TcpStream, sync::mpsc};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::sync::mpsc;
 
 use crate::{
     listen::Listener,
@@ -19,10 +19,16 @@ use crate::{
 /// Pause after a failed accept (out of file descriptors, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A client that is silent is asked after a minute, and given up after two.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
+
 /// A client's connection on its way to a shard. Counted as open until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) stream: std::net::TcpStream,
+    pub(crate) stream: TcpStream,
     pub(crate) listener: Arc<Listener>,
     pub(crate) open: OpenGuard,
 }
@@ -61,7 +67,10 @@ pub(crate) async fn accept(
             accepted = socket.accept() => accepted,
             () = stages.changed() => continue,
         };
-        let client = match accepted.and_then(|(stream, _)| take(stream, &listener, &shared)) {
+        let admitted = accepted
+            .and_then(|(stream, _)| stream.into_std())
+            .and_then(|stream| admit(stream, &listener, &shared));
+        let client = match admitted {
             Ok(Some(client)) => client,
             Ok(None) => continue,
             Err(error) => {
@@ -76,8 +85,12 @@ pub(crate) async fn accept(
         deal(client, &shards, &mut turn).await;
     }
     // Those that the kernel has accepted already may have sent: they are read too.
-    while let Some(Ok((stream, _))) = socket.accept().now_or_never() {
-        if let Ok(Some(client)) = take(stream, &listener, &shared) {
+    let socket = socket.into_std()?;
+    while !stages.is_overdue()
+        && let Ok((stream, _)) = socket.accept()
+    {
+        stream.set_nonblocking(true)?;
+        if let Some(client) = admit(stream, &listener, &shared)? {
             deal(client, &shards, &mut turn).await;
         }
     }
@@ -92,7 +105,7 @@ async fn deal(client: Client, shards: &[mpsc::Sender<Client>], turn: &mut usize)
     }
 }
 
-fn take(
+fn admit(
     stream: TcpStream,
     listener: &Arc<Listener>,
     shared: &Arc<Shared>,
@@ -106,5 +119,7 @@ fn take(
         return Ok(None);
     };
     listener.connections.add(1);
-    Ok(Some(Client { stream: stream.into_std()?, listener: Arc::clone(listener), open }))
+    // A client that lost its power would be counted as open for ever.
+    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+    Ok(Some(Client { stream, listener: Arc::clone(listener), open }))
 }

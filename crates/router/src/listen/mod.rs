@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod bind;
+pub(crate) mod client;
 pub(crate) mod kernel;
 pub(crate) mod line;
 pub(crate) mod pickle;
@@ -77,22 +78,22 @@ impl Listener {
         // A TCP line has no unit around it: each line read is one.
         let lines = tally.decoded + tally.malformed();
         self.raw.add(if self.protocol == ListenerProtocol::LineTcp { lines } else { tally.raw });
-        self.decoded.add(tally.decoded + tally.notifications);
+        self.decoded.add(tally.decoded);
         self.truncated.add(tally.truncated);
         for (reason, count) in &tally.rejected {
-            self.rejected(&self.registry, reason).add(*count);
+            self.rejected(reason).add(*count);
         }
         samples.add(tally);
         tally.clear();
     }
 
-    fn rejected(&self, registry: &Registry, reason: &str) -> Counter {
+    fn rejected(&self, reason: &str) -> Counter {
         let labels = [
             ("protocol", self.protocol_name()),
             ("listener", self.label.as_str()),
             ("reason", reason),
         ];
-        registry.counter(telemetry::LISTEN_REJECTED, &labels)
+        self.registry.counter(telemetry::LISTEN_REJECTED, &labels)
     }
 
     /// Reads the kernel's drop counters now and adds what is new.
@@ -101,13 +102,14 @@ impl Listener {
         self.kernel_dropped.add(drops.poll());
     }
 
-    pub(crate) fn counts(&self, registry: &Registry) -> ListenerCounts {
-        let mine = |reading: &Reading| {
+    /// What it counted; the rejections by reason are taken from `readings`.
+    pub(crate) fn counts(&self, readings: &[Reading]) -> ListenerCounts {
+        let mine = |reading: &&Reading| {
             reading.name == telemetry::LISTEN_REJECTED.name
                 && reading.label("listener") == Some(&self.label)
                 && reading.label("protocol") == Some(self.protocol_name())
         };
-        let rejected = registry.counters().into_iter().filter(mine);
+        let rejected = readings.iter().filter(mine);
         ListenerCounts {
             protocol: self.protocol_name(),
             address: self.label.clone(),

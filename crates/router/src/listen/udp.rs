@@ -13,7 +13,7 @@ use tokio::{io::Interest, net::UdpSocket};
 
 use crate::{
     listen::Listener,
-    pipeline::{Pipeline, Source},
+    pipeline::Source,
     plan::ListenerProtocol,
     shard::{Inlet, Stage, Stages},
     target::queue::Feeder,
@@ -58,15 +58,13 @@ impl Batch {
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(rooms.next().unwrap_or_default())]);
         let flags = MsgFlags::MSG_DONTWAIT;
-        socket.try_io(Interest::READABLE, || {
-            let messages = recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
-            received.extend(messages.map(|message| Received {
-                len: message.bytes,
-                truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
-                peer: message.address.as_ref().and_then(socket_addr),
-            }));
-            Ok(())
-        })
+        let messages = recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
+        received.extend(messages.map(|message| Received {
+            len: message.bytes,
+            truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
+            peer: message.address.as_ref().and_then(socket_addr),
+        }));
+        Ok(())
     }
 
     fn datagrams(&self) -> impl Iterator<Item = (&[u8], Received)> {
@@ -85,51 +83,36 @@ fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
 }
 
 /// Reads one socket until the shard stops, then reads it dry.
-pub(crate) async fn read(
+pub(crate) async fn serve(
     socket: UdpSocket,
     listener: Arc<Listener>,
     inlet: Rc<Inlet>,
-    stages: Stages,
+    mut stages: Stages,
 ) {
-    read_dry(&socket, &listener, &inlet, stages).await;
-    // The kernel forgets a socket's drops when it closes.
-    listener.poll_kernel_drops();
-}
-
-async fn read_dry(socket: &UdpSocket, listener: &Listener, inlet: &Inlet, mut stages: Stages) {
     let mut batch = Batch::new();
-    let mut full = Vec::new();
-    loop {
-        if stages.now() == Stage::Run {
-            tokio::select! {
-                ready = socket.readable() => {
-                    if let Err(error) = ready {
-                        tracing::error!(%error, address = %listener.address, "listener failed");
-                        listener.errors.add(1);
-                        return;
-                    }
-                }
-                () = stages.changed() => continue,
-            }
+    while stages.now() == Stage::Run {
+        tokio::select! {
+            ready = socket.readable() => if ready.is_err() { break },
+            () = stages.changed() => continue,
         }
-        if stages.is_overdue() {
-            return;
-        }
-        match batch.fill(socket) {
-            Ok(()) => route(&batch, listener, &mut inlet.shard().pipeline, &mut full),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if stages.now() != Stage::Run {
-                    return;
-                }
-            }
+        match socket.try_io(Interest::READABLE, || batch.fill(&socket)) {
+            Ok(()) => route(&batch, &listener, &inlet),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => listener.errors.add(1),
         }
         // The targets on this shard get their turn.
         tokio::task::yield_now().await;
     }
+    // The kernel is asked, not tokio, which may not know yet what has arrived.
+    while !stages.is_overdue() && batch.fill(&socket).is_ok() {
+        route(&batch, &listener, &inlet);
+    }
+    // The kernel forgets a socket's drops when it closes.
+    listener.poll_kernel_drops();
 }
 
-fn route(batch: &Batch, listener: &Listener, pipeline: &mut Pipeline, full: &mut Vec<usize>) {
+fn route(batch: &Batch, listener: &Listener, inlet: &Inlet) {
+    let pipeline = &mut inlet.shard().pipeline;
     pipeline.begin();
     for (datagram, received) in batch.datagrams() {
         let from = Source { listener, peer: received.peer };
@@ -142,5 +125,5 @@ fn route(batch: &Batch, listener: &Listener, pipeline: &mut Pipeline, full: &mut
             }
         }
     }
-    pipeline.publish(listener, Feeder::Datagram, full);
+    pipeline.publish(listener, Feeder::Datagram, &mut Vec::new());
 }

@@ -3,8 +3,14 @@
 //! A first pass over a datagram counts, filters and finds the owners; if all of it has the same owners
 //! in a tier, it goes there verbatim. Only for the other tiers a second pass takes it apart.
 
+use std::mem::take;
+
 use coco_ring::Key;
-use coco_wire::collectd::{self, Decoder, Identity, Item, Refused};
+use coco_wire::{
+    collectd::{self, Decoder, Identity, Item, Refused},
+    line::tag_key,
+};
+use memchr::memchr;
 use twox_hash::XxHash3_64;
 
 use super::{Pipeline, Source, Work, touch};
@@ -79,6 +85,7 @@ impl Work {
     ) -> Option<Surveyed> {
         self.passed.clear();
         self.series.forget();
+        self.hashes.clear();
         self.whole.iter_mut().for_each(|whole| whole.state = WholeState::Empty);
         let mut decoder = Decoder::new(datagram);
         let mut host = HostKey::default();
@@ -107,6 +114,7 @@ impl Work {
             return None;
         }
         self.tally.routed_collectd += count;
+        self.take_census(shared, routes, datagram);
         let all_passed = self.passed.iter().all(|&passed| passed);
         (count > 0).then_some(Surveyed { count, verbatim: outcome.strict && all_passed })
     }
@@ -134,7 +142,8 @@ impl Work {
             self.place(routes, host, identity, kind);
         }
         if kind == Kind::Values {
-            self.take_census(shared, routes, host, identity);
+            let hash = self.series.of(identity);
+            self.hashes.push(hash);
         }
         true
     }
@@ -177,21 +186,46 @@ impl Work {
         }
     }
 
-    fn take_census(
+    /// Looks the datagram's series up together, so that the waits for memory overlap; only if one is
+    /// new, the datagram is walked once more for its name.
+    fn take_census(&mut self, shared: &Shared, routes: &Routes, datagram: &[u8]) {
+        let tick = self.now.tick;
+        self.weights.clear();
+        self.weights.extend(self.hashes.iter().map(|&hash| shared.census.see(hash, tick)));
+        if self.weights.iter().all(Option::is_none) {
+            return;
+        }
+        let (hashes, weights) = (take(&mut self.hashes), take(&mut self.weights));
+        let mut passed = self.passed.clone().into_iter();
+        let mut found = hashes.iter().zip(&weights);
+        for item in Decoder::new(datagram) {
+            let Ok(identity) = identity(&item) else { continue };
+            if passed.next() != Some(true) || Kind::of(&item) != Kind::Values {
+                continue;
+            }
+            if let Some((&hash, &Some(weight))) = found.next() {
+                self.admit(shared, routes, identity, hash, weight);
+            }
+        }
+        (self.hashes, self.weights) = (hashes, weights);
+    }
+
+    fn admit(
         &mut self,
         shared: &Shared,
         routes: &Routes,
-        host: &HostKey<'_>,
         identity: &Identity<'_>,
+        hash: u64,
+        weight: u64,
     ) {
-        let hash = self.series.of(identity);
-        let Some(weight) = shared.census.see(hash, self.now.tick) else { return };
         let mut path = Vec::new();
         collectd::filter_path(identity, &mut path);
         let rest = path.get(identity.host.len() + 1..).unwrap_or_default();
+        let mut host = HostKey::default();
+        host.set(identity.host);
         let mut owners = Vec::new();
         for tier in routes.collectd_tiers.iter().filter_map(|&at| routes.tiers.get(at)) {
-            let key = collectd_key(tier, host, identity, Kind::Values, &mut self.text);
+            let key = collectd_key(tier, &host, identity, Kind::Values, &mut self.text);
             let by_host = tier.key == KeyRule::Host;
             owners.extend(tier.slots(&key).map(|slot| Owned { slot, by_host }));
         }
@@ -202,7 +236,7 @@ impl Work {
     /// into a datagram of its owner.
     fn repack(&mut self, routes: &Routes, datagram: &[u8], verbatim: bool) {
         let mut host = HostKey::default();
-        let verdicts = std::mem::take(&mut self.passed);
+        let verdicts = take(&mut self.passed);
         let mut passed = verdicts.iter();
         for item in Decoder::new(datagram) {
             let Ok(identity) = identity(&item) else { continue };
@@ -274,6 +308,10 @@ fn collectd_key<'a>(
     text: &'a mut Vec<u8>,
 ) -> Key<'a> {
     if tier.key == KeyRule::Host || kind == Kind::Notification {
+        // An embedded tier cannot tell from a name who sent it: what looks like tags is sorted.
+        if tier.carries_lines() && memchr(b';', host.host).is_some() {
+            return Key::new(tag_key(host.host, text));
+        }
         return host.key.unwrap_or_else(|| Key::new(b""));
     }
     text.clear();

@@ -4,12 +4,14 @@
 //! allocates nothing, takes no lock and reads no clock; counts are summed in a [`Tally`] and published
 //! once per read batch. It logs only the first of each kind of malformed input.
 
+mod block;
 mod collectd;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use block::{Block, Pending};
 use collectd::{SeriesHash, Whole};
 
 use coco_ring::Key;
@@ -58,6 +60,9 @@ struct Work {
     /// For each collectd tier: where the present datagram's samples go.
     whole: Vec<Whole>,
     series: SeriesHash,
+    /// Hashes of the present datagram's series, and what the census says of each.
+    hashes: Vec<u64>,
+    weights: Vec<Option<u64>>,
     now: Batch,
 }
 
@@ -83,13 +88,19 @@ impl Pipeline {
             passed: Vec::new(),
             whole: routes.collectd_tiers.iter().map(|_| Whole::default()).collect(),
             series: SeriesHash::default(),
+            hashes: Vec::new(),
+            weights: Vec::new(),
             now: Batch::default(),
         };
         Self { shared, routes, work }
     }
 
-    /// Begins a read batch: reads the clock once.
+    /// Begins a read batch: loads the routes and reads the clock.
     pub(crate) fn begin(&mut self) {
+        if !std::ptr::eq(&raw const **self.shared.routes.load(), &raw const *self.routes) {
+            // Nothing is open between two batches.
+            *self = Self::new(Arc::clone(&self.shared));
+        }
         let unix_seconds = self.shared.unix_seconds();
         self.work.now = Batch { unix_seconds, tick: self.shared.census.tick() };
     }
@@ -99,18 +110,20 @@ impl Pipeline {
         let plain = line::is_plain(batch);
         let parse = if plain { line::parse_plain } else { line::parse };
         let line_bytes_max = self.shared.limits.line_bytes_max;
+        let mut block = Block::default();
         let mut rest = batch;
         while !rest.is_empty() {
             let end = memchr(b'\n', rest).unwrap_or(rest.len());
             let (text, behind) = rest.split_at(end);
             rest = behind.get(1..).unwrap_or_default();
             let parsed =
-                if text.len() > line_bytes_max { Err(LineError::TooLong) } else { parse(text) };
+                if is_long(text, line_bytes_max) { Err(LineError::TooLong) } else { parse(text) };
             match parsed {
-                Ok(line) => self.line(&line),
+                Ok(line) => self.line(line, &mut block),
                 Err(error) => self.reject_line(error, text, from),
             }
         }
+        self.route_block(&mut block);
     }
 
     /// Routes the datapoints of one pickle frame, each as the line it stands for.
@@ -127,9 +140,16 @@ impl Pipeline {
             };
             text.clear();
             datapoint.append_to(now, &mut text);
-            let long = text.len() > line_bytes_max;
-            match if long { Err(LineError::TooLong) } else { line::parse(&text) } {
-                Ok(line) => self.line(&line),
+            match if is_long(&text, line_bytes_max) {
+                Err(LineError::TooLong)
+            } else {
+                line::parse(&text)
+            } {
+                Ok(line) => {
+                    let mut block = Block::default();
+                    self.line(line, &mut block);
+                    self.route_block(&mut block);
+                }
                 Err(error) => self.reject_line(error, &text, from),
             }
         });
@@ -141,14 +161,14 @@ impl Pipeline {
         }
     }
 
-    /// Routes one parsed line.
+    /// Counts and filters one parsed line, and adds it to the block; routes a full block.
     #[inline]
-    pub(crate) fn line(&mut self, line: &Line<'_>) {
+    fn line<'a>(&mut self, line: Line<'a>, block: &mut Block<'a>) {
         let Self { shared, routes, work } = self;
         work.tally.decoded += 1;
-        let key = Key::new(line::tag_key(line.name, &mut work.text));
         if routes.blacklist.as_ref().is_some_and(|re| re.is_match(line.name)) {
             work.tally.filtered += 1;
+            let key = Key::new(line::tag_key(line.name, &mut work.text));
             let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
             return shared.note_blacklisted(arrival, work.now.tick);
         }
@@ -157,26 +177,35 @@ impl Pipeline {
             return;
         }
         work.tally.routed_lines += 1;
-        if let Some(weight) = shared.census.see(key.xxh3(), work.now.tick) {
-            let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
-            let owners = routes.line_tiers.iter().filter_map(|&at| routes.tiers.get(at));
-            let single = |slot| Owned { slot, by_host: false };
-            let owners: Vec<_> = owners.flat_map(|t| t.slots(&key).map(single)).collect();
-            shared.census.admit(arrival, weight, &owners);
+        // A name whose tags had to be sorted is rare; its key is made again when it is routed.
+        let in_place = std::ptr::eq(line::tag_key(line.name, &mut work.text), line.name);
+        block.push(line, in_place.then(|| Key::new(line.name)));
+        if block.is_full() {
+            self.route_block(block);
         }
-        let text = match line.time {
-            Timestamp::Given(_) => line.text,
-            Timestamp::Now { .. } => {
-                work.stamped.clear();
-                line.append_to(work.now.unix_seconds, &mut work.stamped);
-                &work.stamped
-            }
-        };
+    }
+
+    /// Routes a block of lines. What stands in large tables is read for all of them first, so that the
+    /// waits for memory overlap.
+    fn route_block(&mut self, block: &mut Block<'_>) {
+        let Self { shared, routes, work } = self;
+        let tick = work.now.tick;
         for tier in routes.line_tiers.iter().filter_map(|&at| routes.tiers.get(at)) {
-            for slot in tier.slots(&key) {
-                let Some(open) = work.open.get_mut(slot) else { continue };
-                touch(&mut work.touched, slot, open);
-                open.chunk.push_line(text);
+            for key in block.keys() {
+                std::hint::black_box(tier.ring.touch(key));
+            }
+        }
+        block.weigh(|hash| shared.census.see(hash, tick));
+        for Pending { line, key, weight } in block.drain() {
+            match key {
+                Some(key) => work.route_line(shared, routes, &line, &key, weight),
+                None => {
+                    let mut text = std::mem::take(&mut work.text);
+                    let key = Key::new(line::tag_key(line.name, &mut text));
+                    let weight = shared.census.see(key.xxh3(), tick);
+                    work.route_line(shared, routes, &line, &key, weight);
+                    work.text = text;
+                }
             }
         }
     }
@@ -250,6 +279,40 @@ pub(crate) struct Source<'a> {
 }
 
 impl Work {
+    /// Appends a line to the chunks of its owners; counts its series if it has the weight of a new one.
+    #[inline]
+    fn route_line(
+        &mut self,
+        shared: &Shared,
+        routes: &Routes,
+        line: &Line<'_>,
+        key: &Key<'_>,
+        weight: Option<u64>,
+    ) {
+        let tiers = || routes.line_tiers.iter().filter_map(|&at| routes.tiers.get(at));
+        if let Some(weight) = weight {
+            let single = |slot| Owned { slot, by_host: false };
+            let owners: Vec<_> = tiers().flat_map(|tier| tier.slots(key).map(single)).collect();
+            let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
+            shared.census.admit(arrival, weight, &owners);
+        }
+        let text = match line.time {
+            Timestamp::Given(_) => line.text,
+            Timestamp::Now { .. } => {
+                self.stamped.clear();
+                line.append_to(self.now.unix_seconds, &mut self.stamped);
+                &self.stamped
+            }
+        };
+        for tier in tiers() {
+            for slot in tier.slots(key) {
+                let Some(open) = self.open.get_mut(slot) else { continue };
+                touch(&mut self.touched, slot, open);
+                open.chunk.push_line(text);
+            }
+        }
+    }
+
     #[cold]
     fn reject(
         &mut self,
@@ -259,9 +322,15 @@ impl Work {
         detail: impl FnOnce() -> String,
     ) {
         if self.tally.reject(reason) {
-            shared.reports.first(reason, from, detail);
+            shared.reports.malformed(reason, from, detail);
         }
     }
+}
+
+/// Over the limit, its line end not counted.
+#[inline]
+fn is_long(text: &[u8], bytes_max: usize) -> bool {
+    text.len() > bytes_max && text.strip_suffix(b"\r").unwrap_or(text).len() > bytes_max
 }
 
 #[inline]

@@ -25,7 +25,7 @@ pub(crate) struct Place {
     /// The name is an address, so that there is nothing to look up.
     fixed: bool,
     looked_up_at: Instant,
-    pending: Option<JoinHandle<io::Result<Option<SocketAddr>>>>,
+    pending: Option<JoinHandle<io::Result<Vec<SocketAddr>>>>,
 }
 
 impl Place {
@@ -36,7 +36,7 @@ impl Place {
         Self { address, last_good, fixed: ip.is_some(), looked_up_at, pending: None }
     }
 
-    /// Looks the name up; the first address counts. When the resolver fails or is slow, the last good
+    /// Looks the name up; the first address counts, unless the present one is still among them. When the resolver fails or is slow, the last good
     /// one stands.
     pub(crate) async fn find(&mut self, target: &Target) -> Option<SocketAddr> {
         if !self.fixed {
@@ -63,22 +63,25 @@ impl Place {
     }
 
     /// The look-up that is under way, or a new one.
-    fn look_up(&mut self) -> &mut JoinHandle<io::Result<Option<SocketAddr>>> {
+    fn look_up(&mut self) -> &mut JoinHandle<io::Result<Vec<SocketAddr>>> {
         let Address { host, port } = self.address.clone();
         self.pending.get_or_insert_with(|| {
-            tokio::spawn(async move { Ok(tokio::net::lookup_host((host, port)).await?.next()) })
+            tokio::spawn(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
         })
     }
 
-    fn take(&mut self, done: Result<io::Result<Option<SocketAddr>>, JoinError>, target: &Target) {
+    fn take(&mut self, done: Result<io::Result<Vec<SocketAddr>>, JoinError>, target: &Target) {
         self.pending = None;
         self.looked_up_at = Instant::now();
-        let error = match done.map_err(io::Error::other).flatten() {
-            Ok(Some(found)) => {
-                self.last_good = Some(found);
+        let found = done.map_err(io::Error::other).flatten();
+        let error = match found.as_deref() {
+            // A resolver that turns its answers round does not move a target.
+            Ok(found) if self.last_good.is_some_and(|present| found.contains(&present)) => return,
+            Ok([first, ..]) => {
+                self.last_good = Some(*first);
                 return;
             }
-            Ok(None) => io::Error::from(io::ErrorKind::NotFound),
+            Ok([]) => &io::Error::from(io::ErrorKind::NotFound),
             Err(error) => error,
         };
         if target.meters.dial_errors.get() == 0 {

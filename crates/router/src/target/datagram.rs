@@ -9,12 +9,14 @@ use std::{
     os::fd::AsRawFd,
 };
 
-use memchr::{memchr, memchr_iter, memrchr};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg},
+};
 use tokio::{io::Interest, net::UdpSocket};
 
 use crate::{
-    chunk::{Chunk, Format, Frame},
+    chunk::{Chunk, Format},
     target::{
         Shed, State,
         connect::{Backoff, Place},
@@ -30,18 +32,20 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
     let mut headers = MultiHeaders::preallocate(BATCH, None);
-    loop {
+    while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
-        match open(outbox, &mut place).await {
-            Some(socket) => {
-                backoff.reset();
-                outbox.target.set_state(State::Unknown);
-                if send_all(outbox, &socket, &mut place, &mut headers).await {
-                    return;
-                }
+        if let Some(socket) = open(outbox, &mut place).await {
+            outbox.target.set_state(State::Unknown);
+            let sent = outbox.target.meters.sent.get();
+            match send_all(outbox, &socket, &mut place, &mut headers).await {
+                Ok(()) => continue,
+                Err(error) => outbox.write_failed(&error),
             }
-            None => tokio::time::sleep(backoff.pause()).await,
+            if outbox.target.meters.sent.get() > sent {
+                backoff.reset();
+            }
         }
+        outbox.pause(&mut backoff).await;
     }
 }
 
@@ -50,12 +54,11 @@ async fn open(outbox: &Outbox<'_>, place: &mut Place) -> Option<UdpSocket> {
     match connect(address).await {
         Ok(socket) => Some(socket),
         Err(error) => {
-            let meters = &outbox.target.meters;
-            if meters.dial_errors.get() == 0 {
-                let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
+            let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
+            outbox.shared.reports.once("connect", target, || {
                 tracing::warn!(%error, tier, target, "cannot open a socket; trying on");
-            }
-            meters.dial_errors.add(1);
+            });
+            outbox.target.meters.dial_errors.add(1);
             None
         }
     }
@@ -71,43 +74,45 @@ async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// `true`: the queue is closed and empty. `false`: the name has moved, open another socket.
+/// Sends until there is no more to come, or until the name has moved. An error is one that another
+/// socket may not have: no route, no buffers; nothing is given up for it.
 async fn send_all(
     outbox: &mut Outbox<'_>,
     socket: &UdpSocket,
     place: &mut Place,
     headers: &mut MultiHeaders<SockaddrStorage>,
-) -> bool {
+) -> io::Result<()> {
     let mut refused_before = false;
     loop {
         if outbox.chunks.is_empty() {
-            if outbox.target.queue.is_finished() {
-                return true;
+            if outbox.is_done() {
+                return Ok(());
             }
             outbox.target.queue.ready().await;
             outbox.take();
-            let limit = outbox.target.datagram_bytes_max;
-            outbox.chunks.iter_mut().for_each(|chunk| pack_lines(chunk, limit));
+            pack_all(outbox);
         }
         if place.has_moved(outbox.target).await {
-            return false;
+            return Ok(());
         }
         match send_some(outbox, socket, headers) {
             Ok(()) => refused_before = false,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if socket.writable().await.is_err() {
-                    return false;
-                }
-            }
-            // One error may be an old one of an earlier datagram: each is tried twice.
-            Err(_) if !refused_before => {
-                outbox.target.meters.write_errors.add(1);
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
+            // It may be an old word on an earlier datagram: each is tried twice.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !refused_before => {
+                outbox.write_failed(&error);
                 refused_before = true;
             }
-            Err(error) => {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 refused_before = false;
-                refuse_first(outbox, &error);
+                outbox.write_failed(&error);
+                settle_first(outbox, 1, |outbox, samples| outbox.shed(Shed::Refused, samples));
             }
+            Err(error) if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => {
+                outbox.write_failed(&error);
+                settle_first(outbox, 1, |outbox, samples| outbox.shed(Shed::Oversize, samples));
+            }
+            Err(error) => return Err(error),
         }
         tokio::task::yield_now().await;
     }
@@ -138,16 +143,6 @@ fn send_some(
     Ok(())
 }
 
-/// The kernel refused the first datagram twice.
-fn refuse_first(outbox: &mut Outbox<'_>, error: &io::Error) {
-    if outbox.target.meters.shed(Shed::Refused).get() == 0 {
-        let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
-        tracing::warn!(%error, tier, target, "the kernel refuses datagrams to this target");
-    }
-    outbox.target.meters.write_errors.add(1);
-    settle_first(outbox, 1, |outbox, samples| outbox.shed(Shed::Refused, samples));
-}
-
 /// Settles the first `count` datagrams of the first chunk by `fate`.
 fn settle_first(outbox: &mut Outbox<'_>, count: usize, fate: impl FnOnce(&Outbox<'_>, u64)) {
     let Some(chunk) = outbox.chunks.front_mut() else { return };
@@ -159,24 +154,33 @@ fn settle_first(outbox: &mut Outbox<'_>, count: usize, fate: impl FnOnce(&Outbox
     fate(outbox, samples);
 }
 
-/// Turns a chunk of lines into frames of up to `limit` bytes; a longer line is a datagram of its own.
-fn pack_lines(chunk: &mut Chunk, limit: usize) {
-    if chunk.format == Format::Frames {
-        return;
+/// Turns line chunks into frames, in place. Lines that fit into no datagram are shed.
+fn pack_all(outbox: &mut Outbox<'_>) {
+    let limit = outbox.target.datagram_bytes_max;
+    let lines = outbox.chunks.iter_mut().filter(|chunk| chunk.format == Format::Lines);
+    let lost = lines.map(|chunk| pack_lines(chunk, limit)).sum();
+    outbox.chunks.retain(|chunk| !chunk.is_empty());
+    outbox.shed(Shed::Oversize, lost);
+}
+
+/// Turns a chunk of lines into frames of up to `limit` bytes, and returns how many did not fit.
+fn pack_lines(chunk: &mut Chunk, limit: usize) -> u64 {
+    let lines = std::mem::take(&mut chunk.bytes);
+    let all = std::mem::take(&mut chunk.samples);
+    let (mut begun, mut samples) = (0, 0);
+    for line in lines.split_inclusive(|&byte| byte == b'\n').filter(|l| l.len() <= limit) {
+        if chunk.bytes.len() - begun + line.len() > limit {
+            chunk.close_frame(samples);
+            (begun, samples) = (chunk.bytes.len(), 0);
+        }
+        chunk.bytes.extend_from_slice(line);
+        samples += 1;
     }
     chunk.format = Format::Frames;
-    let (mut start, mut samples) = (0, 0);
-    while start < chunk.bytes.len() {
-        let rest = chunk.bytes.get(start..).unwrap_or_default();
-        let room = rest.get(..limit).unwrap_or(rest);
-        let fits = memrchr(b'\n', room).or_else(|| memchr(b'\n', rest));
-        let unit = rest.get(..=fits.unwrap_or(rest.len() - 1)).unwrap_or(rest);
-        let count = memchr_iter(b'\n', unit).fold(0, |count, _| count + 1);
-        start += unit.len();
-        samples += count;
-        chunk.frames.push(Frame { end: start, samples: count });
+    if samples > 0 {
+        chunk.close_frame(samples);
     }
-    debug_assert_eq!(samples, chunk.samples);
+    all - chunk.samples
 }
 
 #[cfg(test)]
@@ -189,8 +193,9 @@ mod tests {
         for len in [4, 4, 30, 4] {
             chunk.push_line(&vec![b'x'; len]);
         }
-        pack_lines(&mut chunk, 12);
+        assert_eq!(pack_lines(&mut chunk, 12), 1, "the one of 30 bytes fits into no datagram");
         let frames: Vec<_> = chunk.frames.iter().map(|f| (f.end, f.samples)).collect();
-        assert_eq!(frames, [(10, 2), (41, 1), (46, 1)]);
+        assert_eq!(frames, [(10, 2), (15, 1)]);
+        assert_eq!(chunk.samples, 3);
     }
 }

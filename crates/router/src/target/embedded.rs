@@ -1,11 +1,10 @@
 //! What an embedded target keeps: the last points of each series, in bounded memory.
 //!
-//! For the first five minutes and for tests, not a database: 10,000 series of 60 points; the series
-//! that was fed longest ago goes first.
+//! For the first five minutes and for tests, not a database: 10,000 series of 60 points, and 32 MiB; the
+//! series that was fed longest ago goes first.
 
 use std::{
     collections::VecDeque,
-    num::NonZeroUsize,
     sync::{Mutex, PoisonError},
 };
 
@@ -18,7 +17,10 @@ use lru::LruCache;
 use crate::chunk::{Chunk, Format};
 
 /// Series kept by one target.
-const SERIES_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+const SERIES_MAX: usize = 10_000;
+
+/// Bytes of names and points kept by one target, about.
+const BYTES_MAX: usize = 32 << 20;
 
 /// Points kept of each series.
 const POINTS_MAX: usize = 60;
@@ -43,27 +45,30 @@ pub struct Series {
 
 /// The memory of one embedded target.
 #[derive(Debug)]
-pub(crate) struct Store {
-    series: Mutex<LruCache<Vec<u8>, VecDeque<Point>>>,
+pub(crate) struct Store(Mutex<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    series: LruCache<Vec<u8>, VecDeque<Point>>,
+    /// Bytes of the names and points in `series`.
+    bytes: usize,
 }
 
 impl Default for Store {
     fn default() -> Self {
         // Room is taken as series come, not at once.
-        let mut series = LruCache::unbounded();
-        series.resize(SERIES_MAX);
-        Self { series: Mutex::new(series) }
+        Self(Mutex::new(Kept { series: LruCache::unbounded(), bytes: 0 }))
     }
 }
 
 impl Store {
     /// Stores every sample of `chunk`; notifications are taken and forgotten.
     pub(crate) fn insert(&self, chunk: &Chunk) {
-        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match chunk.format {
             Format::Lines => chunk.bytes.split(|&b| b == b'\n').for_each(|line| {
                 if let Some((name, point)) = point_of_line(line) {
-                    push(&mut series, name, point);
+                    kept.push(name, point);
                 }
             }),
             Format::Frames => {
@@ -75,7 +80,7 @@ impl Store {
                         let Item::Values(list) = item else { continue };
                         name.clear();
                         collectd::identifier(&list.identity, &mut name);
-                        push(&mut series, &name, point_of_list(&list));
+                        kept.push(&name, point_of_list(&list));
                     }
                 }
             }
@@ -84,10 +89,11 @@ impl Store {
 
     /// The series `name`, and those of the host `name`; at most `limit`.
     pub(crate) fn find(&self, name: &[u8], limit: usize) -> Vec<Series> {
-        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_host =
             |key: &[u8]| key.strip_prefix(name).is_some_and(|rest| rest.starts_with(b"/"));
-        let mut found: Vec<Series> = series
+        let mut found: Vec<Series> = kept
+            .series
             .iter()
             .filter(|(key, _)| key.as_slice() == name || of_host(key))
             .take(limit)
@@ -101,12 +107,29 @@ impl Store {
     }
 }
 
-fn push(series: &mut LruCache<Vec<u8>, VecDeque<Point>>, name: &[u8], point: Point) {
-    let points = series.get_or_insert_mut_ref(name, VecDeque::new);
-    if points.len() == POINTS_MAX {
-        points.pop_front();
+impl Kept {
+    fn push(&mut self, name: &[u8], point: Point) {
+        if !self.series.contains(name) {
+            self.bytes += name.len();
+        }
+        let points = self.series.get_or_insert_mut_ref(name, VecDeque::new);
+        self.bytes += point.bytes();
+        points.push_back(point);
+        if points.len() > POINTS_MAX {
+            self.bytes -= points.pop_front().map_or(0, |oldest| oldest.bytes());
+        }
+        while (self.bytes > BYTES_MAX || self.series.len() > SERIES_MAX)
+            && let Some((name, points)) = self.series.pop_lru()
+        {
+            self.bytes -= name.len() + points.iter().map(Point::bytes).sum::<usize>();
+        }
     }
-    points.push_back(point);
+}
+
+impl Point {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(self.values.as_slice())
+    }
 }
 
 fn point_of_line(line: &[u8]) -> Option<(&[u8], Point)> {
@@ -155,11 +178,25 @@ mod tests {
     fn the_oldest_series_goes_when_there_are_too_many() {
         let store = Store::default();
         let mut chunk = Chunk::default();
-        for n in 0..=SERIES_MAX.get() {
+        for n in 0..=SERIES_MAX {
             chunk.push_line(format!("name{n} 1 1").as_bytes());
         }
         store.insert(&chunk);
         assert!(store.find(b"name0", 1).is_empty());
         assert_eq!(store.find(b"name1", 1).len(), 1);
+    }
+
+    #[test]
+    fn the_bytes_kept_are_those_of_what_is_kept() {
+        let store = Store::default();
+        let mut kept = store.0.lock().unwrap();
+        for n in 0..30_000_u32 {
+            let values = vec![0.0; 300];
+            kept.push(format!("name{}", n % 2000).as_bytes(), Point { time: 0.0, values });
+        }
+        let points = |points: &VecDeque<Point>| points.iter().map(Point::bytes).sum::<usize>();
+        let bytes: usize = kept.series.iter().map(|(name, p)| name.len() + points(p)).sum();
+        assert_eq!(bytes, kept.bytes);
+        assert!(bytes <= BYTES_MAX && bytes > BYTES_MAX / 2, "{bytes}");
     }
 }

@@ -167,6 +167,14 @@ impl Target {
         self.queue.settle(samples);
     }
 
+    /// Gives up all that waits in the queue; returns the number of samples.
+    pub(crate) fn shed_queued(&self, gate: &Gate, reason: Shed) -> u64 {
+        let _pass = gate.pass();
+        let samples = self.queue.shed_all();
+        self.meters.shed(reason).add(samples);
+        samples
+    }
+
     pub(crate) fn state(&self) -> State {
         match self.state.load(Ordering::Relaxed) {
             1 => State::Up,

@@ -23,16 +23,17 @@ const SPARES_MAX: usize = 4;
 /// How a chunk is offered when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Feeder {
-    /// Can be held back: the queue may reach twice its bound while it is.
+    /// Can be held back: each client may pass the bound by what it had read when it was told.
     Stream,
-    /// Cannot be held back (UDP): the oldest samples are shed at once.
+    /// Cannot be held back (UDP): at the bound the oldest samples are shed at once, or the new ones
+    /// while stream clients wait.
     Datagram,
 }
 
 /// What became of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Offered {
-    /// Oldest samples shed to make room.
+    /// Samples shed at the bound.
     pub(crate) shed: u64,
     /// The queue is full and its stream clients should wait.
     pub(crate) full: bool,
@@ -55,6 +56,8 @@ struct Inner {
     in_flight: u64,
     /// When the queue became full; cleared when it is half empty again.
     full_since: Option<Instant>,
+    /// Stream clients have been told to wait since it became full.
+    holds_back: bool,
     spares: Vec<Chunk>,
     closed: bool,
 }
@@ -83,24 +86,34 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes all of `chunk`, which is left empty. Sheds the oldest samples where the bound says so.
+    /// Takes all of `chunk`, which is left empty. At the bound, streams are held back first; samples
+    /// are shed for a stream only when that has lasted `block_timeout`.
     pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> Offered {
         let mut inner = self.lock();
-        inner.take_in(chunk);
         let mut offered = Offered::default();
-        if inner.bytes > self.bytes_max {
+        if inner.bytes + chunk.weight() > self.bytes_max {
             let since = *inner.full_since.get_or_insert_with(Instant::now);
-            let patient = feeder == Feeder::Stream && since.elapsed() < self.block_timeout;
-            offered.full = patient;
-            offered.shed = inner.shed_to(if patient { 2 * self.bytes_max } else { self.bytes_max });
+            let patient = since.elapsed() < self.block_timeout;
+            inner.holds_back |= feeder == Feeder::Stream && patient;
+            if feeder == Feeder::Datagram && patient && inner.holds_back {
+                // Streams wait for what is queued to be sent: it must not be shed for a newcomer.
+                offered.shed = chunk.samples;
+                chunk.clear();
+                return offered;
+            }
+            offered.full = feeder == Feeder::Stream && patient;
+        }
+        inner.take_in(chunk);
+        if !offered.full {
+            offered.shed = inner.shed_to(self.bytes_max);
         }
         drop(inner);
         self.ready.notify_one();
         offered
     }
 
-    /// Moves up to `bytes` into `batch` and counts them as in flight. `false`: nothing was there.
-    pub(crate) fn take(&self, batch: &mut VecDeque<Chunk>, bytes: usize) -> bool {
+    /// Moves up to `bytes` into `batch` and counts them as in flight.
+    pub(crate) fn take(&self, batch: &mut VecDeque<Chunk>, bytes: usize) {
         let mut inner = self.lock();
         let mut taken = 0;
         while taken < bytes
@@ -113,9 +126,9 @@ impl Queue {
         inner.bytes -= taken;
         if inner.full_since.is_some() && inner.bytes <= self.bytes_max / 2 {
             inner.full_since = None;
+            inner.holds_back = false;
             self.room.notify_waiters();
         }
-        taken > 0
     }
 
     /// `samples` of what was taken have met their fate.
@@ -268,6 +281,8 @@ mod tests {
         }
         let offered = queue.offer(&mut lines(600), Feeder::Stream);
         assert_eq!(offered, Offered { shed: 0, full: true });
+        let newcomer = queue.offer(&mut lines(5), Feeder::Datagram);
+        assert_eq!(newcomer, Offered { shed: 5, full: false }, "streams wait for what is queued");
         let impatient = Queue::new(100_000, Duration::ZERO);
         impatient.offer(&mut lines(700), Feeder::Stream);
         assert_eq!(impatient.offer(&mut lines(700), Feeder::Stream).shed, 700);
@@ -280,7 +295,7 @@ mod tests {
             queue.offer(&mut lines(1), Feeder::Stream);
         }
         let mut batch = VecDeque::new();
-        assert!(queue.take(&mut batch, 1 << 20));
+        queue.take(&mut batch, 1 << 20);
         assert_eq!((batch.len(), batch[0].samples), (1, 100));
         assert_eq!(queue.held(), Held { queued: 0, queued_bytes: 0, in_flight: 100 });
         queue.settle(100);

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, IoSlice},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use coco_wire::pickle::{FrameWriter, PushError};
@@ -25,7 +25,12 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Unacknowledged bytes end a connection after this long: a black hole would swallow them for hours.
-const USER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Not shorter, because Linux ends by it also the connection of a target that pauses so long, and what
+/// that one had not read is lost.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection that has lived so long is a good one. One that ends earlier must not make us spin.
+const PROVEN: Duration = Duration::from_secs(5);
 
 /// Chunks in one vectored write.
 const SLICES_MAX: usize = 16;
@@ -34,26 +39,23 @@ const SLICES_MAX: usize = 16;
 pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
-    while !(outbox.chunks.is_empty() && outbox.target.queue.is_finished()) {
+    while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
-        let Some(stream) = connect(outbox, &mut place).await else {
-            let pause = backoff.pause();
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = outbox.target.queue.finished(), if outbox.chunks.is_empty() => {}
-            }
-            continue;
-        };
-        backoff.reset();
-        outbox.target.set_state(State::Up);
-        let ended = send_all(outbox, &stream).await;
-        if let Err(error) = ended {
+        if let Some(stream) = connect(outbox, &mut place).await {
+            outbox.target.set_state(State::Up);
+            let since = Instant::now();
+            let Err(error) = send_all(outbox, &stream).await else { return };
+            outbox.cut();
             outbox.target.meters.disconnects.add(1);
             let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
-            tracing::info!(%error, tier, target, "connection ended");
-            // A peer that accepts and closes at once must not make us spin.
-            tokio::time::sleep(backoff.pause()).await;
+            outbox.shared.reports.once("disconnect", target, || {
+                tracing::warn!(%error, tier, target, "connection ended; trying on");
+            });
+            if since.elapsed() >= PROVEN {
+                backoff.reset();
+            }
         }
+        outbox.pause(&mut backoff).await;
     }
 }
 
@@ -69,10 +71,10 @@ async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
         Ok(Err(error)) => error,
         Err(_) => io::Error::from(io::ErrorKind::TimedOut),
     };
-    if meters.dial_errors.get() == 0 {
-        let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
+    let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
+    outbox.shared.reports.once("connect", target, || {
         tracing::warn!(%error, tier, target, "cannot connect; what falls to it is held, trying on");
-    }
+    });
     meters.dial_errors.add(1);
     None
 }
@@ -84,11 +86,11 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 /// Sends until the connection ends (an error) or the queue is closed and empty.
 async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
-    // Bytes of the first chunk that this connection took, or that an earlier one delivered whole.
-    let mut written = outbox.chunks.front().map_or(0, |chunk| chunk.start);
+    // What an earlier connection delivered whole is not sent again.
+    outbox.written = outbox.chunks.front().map_or(0, |chunk| chunk.start);
     loop {
         if outbox.chunks.is_empty() {
-            if outbox.target.queue.is_finished() {
+            if outbox.is_done() {
                 return Ok(());
             }
             tokio::select! {
@@ -100,18 +102,14 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
                 pickle_all(outbox);
             }
         }
-        if let Err(error) = write(outbox, stream, &mut written) {
+        if let Err(error) = write(outbox, stream) {
             if error.kind() != io::ErrorKind::WouldBlock {
                 outbox.target.meters.write_errors.add(1);
-                cut(outbox, written);
                 return Err(error);
             }
             tokio::select! {
                 writable = stream.writable() => writable?,
-                ended = ended(stream) => {
-                    cut(outbox, written);
-                    return Err(ended);
-                }
+                ended = ended(stream) => return Err(ended),
             }
         } else {
             // One write a turn: the clients of this shard and its other targets go on.
@@ -137,32 +135,25 @@ async fn ended(stream: &TcpStream) -> io::Error {
 }
 
 /// One vectored write; settles the chunks that it finishes.
-fn write(outbox: &mut Outbox<'_>, stream: &TcpStream, written: &mut usize) -> io::Result<()> {
+fn write(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-    let mut offset = *written;
+    let mut offset = outbox.written;
     for (slice, chunk) in slices.iter_mut().zip(&outbox.chunks) {
         *slice = IoSlice::new(chunk.bytes.get(offset..).unwrap_or_default());
         offset = 0;
     }
     let used = outbox.chunks.len().min(SLICES_MAX);
-    *written += stream.try_write_vectored(slices.get(..used).unwrap_or_default())?;
+    outbox.written += stream.try_write_vectored(slices.get(..used).unwrap_or_default())?;
     let mut sent = 0;
     while let Some(chunk) = outbox.chunks.front()
-        && *written >= chunk.bytes.len()
+        && outbox.written >= chunk.bytes.len()
     {
-        *written -= chunk.bytes.len();
+        outbox.written -= chunk.bytes.len();
         sent += chunk.samples;
         outbox.drop_first();
     }
     outbox.sent(sent);
     Ok(())
-}
-
-/// The connection broke `written` bytes into the first chunk: whole units before that are sent, the
-/// rest stays for the next connection.
-fn cut(outbox: &mut Outbox<'_>, written: usize) {
-    let samples = outbox.chunks.front_mut().map_or(0, |chunk| chunk.settle(written));
-    outbox.sent(samples);
 }
 
 /// Turns line chunks into pickle chunks, in place. Lines that fit into no frame are shed.

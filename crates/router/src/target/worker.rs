@@ -5,9 +5,9 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::{
     chunk::Chunk,
     plan::TargetProtocol,
-    shard::{Stage, Stages},
+    shard::Stages,
     shared::Shared,
-    target::{Shed, State, Target, datagram, stream},
+    target::{Shed, State, Target, connect::Backoff, datagram, stream},
 };
 
 /// Bytes taken from the queue at once.
@@ -15,22 +15,20 @@ pub(crate) const TAKE_BYTES: usize = 512 * 1024;
 
 /// Serves `target` until its queue is closed and empty, or the time for it is over.
 pub(crate) async fn run(target: Arc<Target>, shared: Arc<Shared>, mut stages: Stages) {
-    let mut outbox = Outbox { target: &target, shared: &shared, chunks: VecDeque::new() };
-    let mut until = stages.clone();
+    let mut outbox = Outbox::new(&target, &shared);
     tokio::select! {
-        () = serve(&mut outbox, &mut stages) => {}
-        () = until.flush_deadline() => {}
+        () = serve(&mut outbox) => {}
+        () = stages.flush_deadline() => {}
     }
     outbox.give_up();
 }
 
-async fn serve(outbox: &mut Outbox<'_>, stages: &mut Stages) {
+async fn serve(outbox: &mut Outbox<'_>) {
     match outbox.target.protocol {
         TargetProtocol::Collectd | TargetProtocol::LineUdp => datagram::serve(outbox).await,
         TargetProtocol::LineTcp | TargetProtocol::Pickle => stream::serve(outbox).await,
         TargetProtocol::Embedded => store(outbox).await,
     }
-    debug_assert!(stages.now() != Stage::Run, "a worker ends only when its queue is closed");
 }
 
 /// What a worker has taken and not yet settled.
@@ -39,12 +37,38 @@ pub(crate) struct Outbox<'a> {
     pub(crate) target: &'a Target,
     pub(crate) shared: &'a Shared,
     pub(crate) chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that its connection took.
+    pub(crate) written: usize,
 }
 
-impl Outbox<'_> {
-    /// Takes more from the queue; `false` when it is empty.
-    pub(crate) fn take(&mut self) -> bool {
-        self.target.queue.take(&mut self.chunks, TAKE_BYTES)
+impl<'a> Outbox<'a> {
+    fn new(target: &'a Target, shared: &'a Shared) -> Self {
+        Self { target, shared, chunks: VecDeque::new(), written: 0 }
+    }
+
+    /// Everything is settled, and no more will come.
+    pub(crate) fn is_done(&self) -> bool {
+        self.chunks.is_empty() && self.target.queue.is_finished()
+    }
+
+    /// Waits before the next attempt, but not when there is nothing left to send.
+    pub(crate) async fn pause(&self, backoff: &mut Backoff) {
+        tokio::select! {
+            () = tokio::time::sleep(backoff.pause()) => {}
+            () = self.target.queue.finished(), if self.chunks.is_empty() => {}
+        }
+    }
+
+    /// The connection is gone: whole units that it took are sent, the rest goes to the next one.
+    pub(crate) fn cut(&mut self) {
+        let written = std::mem::take(&mut self.written);
+        let samples = self.chunks.front_mut().map_or(0, |chunk| chunk.settle(written));
+        self.sent(samples);
+    }
+
+    /// Takes more from the queue.
+    pub(crate) fn take(&mut self) {
+        self.target.queue.take(&mut self.chunks, TAKE_BYTES);
     }
 
     /// `samples` went to the kernel, or are stored.
@@ -61,6 +85,15 @@ impl Outbox<'_> {
         }
     }
 
+    /// Counts a failed write and shows the first one.
+    pub(crate) fn write_failed(&self, error: &std::io::Error) {
+        self.target.meters.write_errors.add(1);
+        let (tier, target) = (&self.target.tier, &self.target.plan.label);
+        self.shared.reports.once("write", target, || {
+            tracing::warn!(%error, tier, target, "cannot send; trying on");
+        });
+    }
+
     /// The first chunk is done with.
     pub(crate) fn drop_first(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {
@@ -70,10 +103,10 @@ impl Outbox<'_> {
 
     /// The time is over: what is left is shed, and said so.
     fn give_up(&mut self) {
+        self.cut();
         let taken: u64 = self.chunks.drain(..).map(|chunk| chunk.samples).sum();
         self.shed(Shed::Shutdown, taken);
-        let queued = self.target.queue.shed_all();
-        self.target.meters.shed(Shed::Shutdown).add(queued);
+        let queued = self.target.shed_queued(&self.shared.gate, Shed::Shutdown);
         if taken + queued > 0 {
             let (tier, target) = (&self.target.tier, &self.target.plan.label);
             tracing::error!(tier, target, samples = taken + queued, "shed at shutdown");
@@ -84,7 +117,7 @@ impl Outbox<'_> {
 /// An embedded target keeps what it is sent in this process.
 async fn store(outbox: &mut Outbox<'_>) {
     outbox.target.set_state(State::Up);
-    while !outbox.target.queue.is_finished() {
+    while !outbox.is_done() {
         outbox.target.queue.ready().await;
         outbox.take();
         while let Some(chunk) = outbox.chunks.front() {

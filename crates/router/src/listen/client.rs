@@ -1,0 +1,156 @@
+//! The read loop of a TCP client, for every stream protocol.
+//!
+//! All clients of a shard read into one buffer; a client keeps only the beginning of a unit that has not
+//! ended yet. At a stop the socket is read until the kernel says that nothing is left: tokio's own
+//! readiness may not know yet what has arrived.
+
+use std::{
+    io::{self, Read},
+    net::SocketAddr,
+};
+
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::{
+    listen::{Listener, accept::Client},
+    pipeline::{Pipeline, Source},
+    shard::{Inlet, Shard, Stage, Stages},
+    target::queue::Feeder,
+};
+
+/// What a stream protocol makes of a client's bytes.
+pub(crate) trait Units {
+    /// Bytes kept from earlier reads, the beginning of a unit.
+    fn kept(&self) -> &[u8];
+
+    /// Routes the whole units in `bytes`, which begin with what was kept, and keeps the rest.
+    fn route(&mut self, bytes: &[u8], pipeline: &mut Pipeline, from: &Source<'_>) -> Next;
+
+    /// The client closed in good order; what was kept may be a whole unit. `false`: it is not.
+    fn finish(&mut self, pipeline: &mut Pipeline, from: &Source<'_>) -> bool;
+}
+
+/// What to do after a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Read on.
+    Read,
+    /// Close; what follows cannot be told apart.
+    Close,
+    /// Send this, then close.
+    Answer(&'static [u8]),
+}
+
+/// How a client's connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client closed its side: all it sent was read.
+    Closed,
+    /// It broke, or the process stops: a unit may be cut.
+    Cut,
+    /// We close, after an answer if there is one.
+    Refused(&'static [u8]),
+}
+
+/// Reads one client until it closes, or until the shard stops.
+pub(crate) async fn serve(client: Client, inlet: &Inlet, stages: Stages, units: impl Units) {
+    let Client { stream, listener, open: _open } = client;
+    let peer = stream.peer_addr().ok();
+    let mut reading = Reading { units, listener: &listener, peer, inlet, full: Vec::new() };
+    let Ok(mut stream) = TcpStream::from_std(stream) else {
+        listener.errors.add(1);
+        return;
+    };
+    let mut end = reading.run(&stream, stages.clone()).await;
+    if end == End::Cut && stages.now() != Stage::Run {
+        match stream.into_std() {
+            Ok(stream) => end = reading.read_dry(stream, &stages),
+            Err(_) => listener.errors.add(1),
+        }
+    } else if let End::Refused(answer) = end
+        && !answer.is_empty()
+    {
+        // Whoever is refused may be gone already.
+        let _sent: io::Result<()> = stream.write_all(answer).await;
+        let _shut: io::Result<()> = stream.shutdown().await;
+    }
+    reading.finish(end);
+}
+
+/// One client's connection.
+struct Reading<'a, U> {
+    units: U,
+    listener: &'a Listener,
+    peer: Option<SocketAddr>,
+    inlet: &'a Inlet,
+    /// Slots of the targets that the last batch found full.
+    full: Vec<usize>,
+}
+
+impl<U: Units> Reading<'_, U> {
+    /// Reads while the shard runs.
+    async fn run(&mut self, stream: &TcpStream, mut stages: Stages) -> End {
+        while stages.now() == Stage::Run {
+            tokio::select! {
+                ready = stream.readable() => if ready.is_err() { return End::Cut },
+                () = stages.changed() => continue,
+            }
+            match self.inlet.read(self.units.kept(), |room| stream.try_read(room)) {
+                Ok(0) => return End::Closed,
+                Ok(len) => match self.route(len) {
+                    Next::Read => {}
+                    Next::Close => return End::Refused(b""),
+                    Next::Answer(answer) => return End::Refused(answer),
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(_) => return End::Cut,
+            }
+            self.inlet.end_turn(&self.full, self.listener, &mut stages).await;
+        }
+        End::Cut
+    }
+
+    /// Reads what the kernel still holds, without waiting.
+    fn read_dry(&mut self, mut stream: std::net::TcpStream, stages: &Stages) -> End {
+        while !stages.is_overdue() {
+            match self.inlet.read(self.units.kept(), |room| stream.read(room)) {
+                Ok(0) => return End::Closed,
+                Ok(len) => {
+                    if self.route(len) != Next::Read {
+                        return End::Refused(b"");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return End::Cut,
+            }
+        }
+        End::Cut
+    }
+
+    /// Routes `len` bytes that were read behind what was kept.
+    fn route(&mut self, len: usize) -> Next {
+        let Shard { pipeline, buffer } = &mut *self.inlet.shard();
+        let from = Source { listener: self.listener, peer: self.peer };
+        let bytes = buffer.get(..self.units.kept().len() + len).unwrap_or_default();
+        pipeline.begin();
+        let next = self.units.route(bytes, pipeline, &from);
+        pipeline.publish(self.listener, Feeder::Stream, &mut self.full);
+        next
+    }
+
+    /// Routes or counts what was kept.
+    fn finish(&mut self, end: End) {
+        let kept = self.units.kept().len();
+        if kept == 0 || matches!(end, End::Refused(_)) {
+            return;
+        }
+        let pipeline = &mut self.inlet.shard().pipeline;
+        let from = Source { listener: self.listener, peer: self.peer };
+        pipeline.begin();
+        if end != End::Closed || !self.units.finish(pipeline, &from) {
+            pipeline.tally().raw += 1;
+            pipeline.reject("truncated", &from, || format!("ended {kept} bytes into a unit"));
+        }
+        pipeline.publish(self.listener, Feeder::Stream, &mut self.full);
+    }
+}
