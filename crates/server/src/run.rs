@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Context;
 use coco_router::{Bound, plan::Address, telemetry::Registry};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -33,7 +34,24 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(config))
+    let result = runtime.block_on(serve(config));
+    // What still runs then has nothing to say any more; a hanging resolver must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// Asks for as many open files as the system allows, and says so if that is too few.
+fn raise_file_limit(connections_max: usize) {
+    // Listeners, targets, the API and a reserve.
+    const OTHERS: u64 = 512;
+    let wanted = u64::try_from(connections_max).unwrap_or(u64::MAX).saturating_add(OTHERS);
+    let limit = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match limit {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => tracing::warn!(limit, wanted, "too few open files for `limits.connections`"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
 }
 
 /// One line an event on standard error; `COCO_LOG` sets the level, `info` unless it is set.
@@ -53,6 +71,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for note in notes {
         tracing::warn!("{note}");
     }
+    raise_file_limit(plan.limits.connections_max);
     let shards = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut stops = Stops::new().context("cannot listen for signals")?;
     let bound = Bound::bind(plan, shards, Registry::default())?;

@@ -19,8 +19,11 @@ const CONNECTIONS_MAX: usize = 64;
 /// Longest time for a request's head to come.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest request head, in bytes.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Longest life of a connection, kept alive or not.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest request head, in bytes; the least that the HTTP library can do.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Pause after a failed accept, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,14 +58,16 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) {
 }
 
 async fn connection(stream: TcpStream, router: Router) {
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "API connection ended");
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // A client that does not read its answers must not keep its place for ever.
+    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "API connection ended"),
+        Err(_) => tracing::debug!("API connection closed: its time is over"),
     }
 }
 

@@ -51,7 +51,7 @@ fn coco(handle: &Handle, started_unix: u64) -> Value {
         },
         "listen.rejected": rejected(&ledger),
         "filter": {
-            "accepted": samples.routed() + samples.unroutable,
+            "accepted": samples.decoded - samples.filtered,
             "rejected": samples.filtered,
         },
         "send": send(&ledger),
@@ -86,7 +86,12 @@ fn coco(handle: &Handle, started_unix: u64) -> Value {
         })),
         "ledger.residual": ledger.residual(),
         "connections": handle.connections(),
-        "process": { "start_time": started_unix },
+        "target": object(targets().map(|t| (t.label.clone(), target(t)))),
+        "process": {
+            "start_time": started_unix,
+            "incarnation": started_unix,
+            "heartbeat_age": handle.silence().as_secs_f64(),
+        },
     })
 }
 
@@ -125,13 +130,23 @@ fn shed(ledger: &Ledger, why: Shed) -> Value {
 fn fates(target: &TargetFates) -> Value {
     let numbers = [
         ("offered", target.offered),
-        ("sent", target.sent),
+        ("sent_live", target.sent),
         ("queued", target.queued),
         ("in_flight", target.in_flight),
     ];
     let numbers = numbers.into_iter().map(|(name, count)| (name.to_owned(), count.into()));
     let shed = target.shed.iter().map(|(why, count)| (format!("shed_{why}"), (*count).into()));
     object(numbers.chain(shed))
+}
+
+/// The state as a number: 0 connecting, 1 up, 2 unknown (UDP).
+fn target(target: &TargetFates) -> Value {
+    let state = match target.state {
+        "up" => 1,
+        "unknown" => 2,
+        _ => 0,
+    };
+    json!({ "state": state, "refused": target.write_errors })
 }
 
 /// A count by target; where a target stands in two tiers, the larger one.

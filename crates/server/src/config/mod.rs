@@ -34,8 +34,6 @@ pub struct Config {
     pub plan: Plan,
     /// Where the HTTP API listens.
     pub api: Address,
-    /// How often counters are measured.
-    pub measure_interval: Duration,
     /// How long a stopping process may take to send what it holds.
     pub drain_timeout: Duration,
     /// What an operator should know about this file, each on one line with its place; no faults.

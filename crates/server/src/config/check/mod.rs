@@ -27,7 +27,7 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let api = api(file.api.as_ref(), &root.key("api"), findings);
     let listeners = listeners::listeners(file, &api, findings);
     let blacklist = filter::blacklist(file.filter.as_ref(), &root.key("filter"), findings);
-    let measure_interval = measure(file.measure.as_ref(), &root.key("measure"), findings);
+    measure(file.measure.as_ref(), &root.key("measure"), findings);
     fetch(file.fetch.as_ref(), &root.key("fetch"), findings);
     let surroundings = tiers::Surroundings {
         sockets: &listeners.sockets,
@@ -37,7 +37,7 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let tiers = tiers::tiers(file.tiers.as_ref(), &root.key("tiers"), &surroundings, findings);
     let plan = Plan { listeners: listeners.plans, blacklist, tiers, limits: process.limits };
     notes::notes(&plan, findings);
-    Config { plan, api, measure_interval, drain_timeout: process.drain_timeout, notes: Vec::new() }
+    Config { plan, api, drain_timeout: process.drain_timeout, notes: Vec::new() }
 }
 
 /// `[limits]`: bounds of the process, and what tiers take when they say nothing.
@@ -92,11 +92,9 @@ fn measure(
     node: Option<&Node<file::Measure>>,
     at: &KeyPath,
     findings: &mut Findings<'_>,
-) -> Duration {
+) {
     let interval = findings.table(at, node).and_then(|section| section.interval.as_ref());
-    findings
-        .read(&at.key("interval"), interval, findings::duration)
-        .unwrap_or(MEASURE_INTERVAL_DEFAULT)
+    findings.read(&at.key("interval"), interval, findings::duration);
 }
 
 /// `[fetch]`: noodle reads it; a fault in it should not wait until noodle starts.
@@ -134,5 +132,3 @@ const BLOCK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// Well within systemd's 90 s between stop and kill.
 const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// That of Coco 1.x.
-const MEASURE_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);

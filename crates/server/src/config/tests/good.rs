@@ -40,7 +40,6 @@ interval = "10s"
 fn a_file_of_coco_1x_runs_unchanged() {
     let config = parse(COCO_1X);
     assert_eq!(config.api, address("0.0.0.0", 9090));
-    assert_eq!(config.measure_interval, Duration::from_secs(10));
     let listeners = &config.plan.listeners;
     assert_eq!(listeners.len(), 1);
     assert_eq!(listeners[0].protocol, ListenerProtocol::Collectd);
