@@ -20,6 +20,8 @@ mod peers;
 mod real_carbon;
 /// Real agents through Coco into real storage nodes.
 mod real_collectd;
+/// A stop reads and sends what there is, and ends in time.
+mod stop;
 /// collectd's traffic generator through Coco.
 mod tg;
 /// The tour of the README does what it says.
