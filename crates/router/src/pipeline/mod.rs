@@ -6,13 +6,15 @@
 
 mod block;
 mod collectd;
+mod identity;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use block::{Block, Pending};
-use collectd::{SeriesHash, Whole};
+use collectd::Whole;
+use identity::SeriesHash;
 
 use coco_ring::Key;
 use coco_wire::{
