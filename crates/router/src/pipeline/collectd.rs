@@ -132,7 +132,7 @@ impl Work {
             Kind::Notification => self.tally.notifications += 1,
             Kind::Values => {
                 self.tally.decoded += 1;
-                if self.is_blacklisted(shared, routes, identity) {
+                if self.is_blacklisted(shared, identity) {
                     self.tally.filtered += 1;
                     return false;
                 }
@@ -148,13 +148,8 @@ impl Work {
         true
     }
 
-    fn is_blacklisted(
-        &mut self,
-        shared: &Shared,
-        routes: &Routes,
-        identity: &Identity<'_>,
-    ) -> bool {
-        let Some(blacklist) = &routes.blacklist else { return false };
+    fn is_blacklisted(&mut self, shared: &Shared, identity: &Identity<'_>) -> bool {
+        let Some(blacklist) = &self.blacklist else { return false };
         self.text.clear();
         collectd::filter_path(identity, &mut self.text);
         if !blacklist.is_match(&self.text) {

@@ -22,6 +22,7 @@ use coco_wire::{
     pickle,
 };
 use memchr::memchr;
+use regex::bytes::Regex;
 
 use crate::{
     census::{Arrival, Owned},
@@ -44,6 +45,8 @@ pub(crate) struct Pipeline {
 /// Scratch memory and open chunks: what changes while a batch is routed.
 #[derive(Debug)]
 struct Work {
+    /// A copy of its own: threads that share a regex share a lock.
+    blacklist: Option<Regex>,
     /// One per slot.
     open: Vec<OpenChunk>,
     /// Slots whose open chunk is not empty.
@@ -80,6 +83,7 @@ impl Pipeline {
         let routes = shared.routes.load_full();
         let open = |target: &Arc<crate::target::Target>| OpenChunk::new(target.datagram_bytes_max);
         let work = Work {
+            blacklist: routes.blacklist.clone(),
             open: routes.targets.iter().map(open).collect(),
             touched: Vec::with_capacity(routes.targets.len()),
             oversize: Vec::new(),
@@ -168,7 +172,7 @@ impl Pipeline {
     fn line<'a>(&mut self, line: Line<'a>, block: &mut Block<'a>) {
         let Self { shared, routes, work } = self;
         work.tally.decoded += 1;
-        if routes.blacklist.as_ref().is_some_and(|re| re.is_match(line.name)) {
+        if work.blacklist.as_ref().is_some_and(|re| re.is_match(line.name)) {
             work.tally.filtered += 1;
             let key = Key::new(line::tag_key(line.name, &mut work.text));
             let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
