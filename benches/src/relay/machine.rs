@@ -32,19 +32,24 @@ impl Cores {
         let mut allowed = (0..CpuSet::count()).filter(|&core| all.is_set(core) == Ok(true));
         let subject = allowed.next().context("no core may be used")?;
         let bench = allowed.next_back().unwrap_or(subject);
-        pin(bench)?;
+        pin(&[bench])?;
         Ok(Self { subject, bench })
+    }
+
+    /// Both of them, for a subject that needs more than one.
+    pub fn both(self) -> [usize; 2] {
+        [self.subject, self.bench]
     }
 }
 
-/// Keeps the calling thread, and what it starts, to one core.
+/// Keeps the calling thread, and what it starts, to these cores.
 ///
 /// # Errors
 /// The kernel does not allow it.
-pub fn pin(core: usize) -> anyhow::Result<()> {
+pub fn pin(cores: &[usize]) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core)?;
-    sched_setaffinity(Pid::from_raw(0), &set).context("cannot keep to one core")
+    cores.iter().try_for_each(|&core| set.set(core))?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("cannot keep to these cores")
 }
 
 /// Builds Coco as it is released, and tells where it is.
@@ -106,6 +111,9 @@ pub fn description(coco: &Path) -> Vec<(&'static str, String)> {
 
 /// The command that makes the same table, without paths of this machine.
 fn command() -> String {
-    let arguments: Vec<_> = env::args().skip(1).collect();
+    let mut arguments: Vec<_> = env::args().skip(1).collect();
+    while let Some(at) = arguments.iter().position(|text| ["--coco", "--csv"].contains(&&**text)) {
+        arguments.drain(at..arguments.len().min(at + 2));
+    }
     format!("cargo run --release -p coco-benches --bin relay -- {}", arguments.join(" "))
 }

@@ -41,14 +41,14 @@ pub struct CpuTime {
 }
 
 impl Subject {
-    /// Starts a program on one core.
+    /// Starts a program on these cores.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start(command: &mut Command, core: usize) -> anyhow::Result<Self> {
+    pub fn start(command: &mut Command, cores: &[usize]) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // A child inherits the cores of the thread that starts it.
-        let spawn = || pin(core).and_then(|()| Ok(command.spawn()?));
+        let spawn = || pin(cores).and_then(|()| Ok(command.spawn()?));
         let spawned = thread::scope(|scope| scope.spawn(spawn).join());
         let mut child = spawned.unwrap_or_else(|_| bail!("the starting thread panicked"))?;
         let stderr = child.stderr.take().context("no standard error")?;
@@ -67,12 +67,12 @@ impl Subject {
     pub fn start_with_file(
         command: &mut Command,
         content: &str,
-        core: usize,
+        cores: &[usize],
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("configuration");
         fs::write(&file, content)?;
-        let mut subject = Self::start(command.arg(&file), core)?;
+        let mut subject = Self::start(command.arg(&file), cores)?;
         subject._folder = Some(folder);
         Ok(subject)
     }
@@ -149,8 +149,7 @@ impl Coco {
     pub fn start(binary: &OsStr, config: &str, core: usize) -> anyhow::Result<Self> {
         let config = format!("{config}\n[api]\nbind = \"127.0.0.1:0\"\n");
         let mut command = Command::new(binary);
-        let mut process =
-            Subject::start_with_file(command.env("NO_COLOR", "1"), &config, core)?;
+        let mut process = Subject::start_with_file(command.env("NO_COLOR", "1"), &config, &[core])?;
         let api = process.address(&["api listening"])?;
         Ok(Self { process, api })
     }
@@ -196,9 +195,11 @@ pub fn sum(value: &Value, keys: &[&str]) -> u64 {
     match value {
         Value::Object(fields) => fields
             .iter()
-            .map(|(key, value)| {
-                if keys.contains(&key.as_str()) { total(value) } else { sum(value, keys) }
-            })
+            .map(
+                |(key, value)| {
+                    if keys.contains(&key.as_str()) { total(value) } else { sum(value, keys) }
+                },
+            )
             .sum(),
         Value::Array(values) => values.iter().map(|value| sum(value, keys)).sum(),
         _ => 0,

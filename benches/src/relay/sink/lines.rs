@@ -118,10 +118,9 @@ impl Drop for LineSinks {
     fn drop(&mut self) {
         for sink in &mut self.sinks {
             sink.state.stop.store(true, Ordering::Release);
-            // Wakes the thread, if it waits for a connection. It ends when its present one does.
-            let woken = TcpStream::connect(sink.address);
-            let joined = sink.thread.take().map(JoinHandle::join);
-            drop((woken, joined));
+            // Wakes the thread, if it waits for a connection: it ends when its present one does.
+            drop(TcpStream::connect(sink.address));
+            drop(sink.thread.take().map(JoinHandle::join));
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn tier(
 
 impl Bench {
     fn new(tiers: Vec<TierPlan>, blacklist: Option<&str>) -> Self {
-        let blacklist = blacklist.map(|text| regex::bytes::Regex::new(text).unwrap());
+        let blacklist = blacklist.map(|text| Regex::new(text).unwrap());
         let limits = Limits::default();
         let plan = Plan { listeners: Vec::new(), blacklist, tiers, limits };
         let shared = Arc::new(Shared::new(&plan, Registry::default(), Vec::new(), 1));

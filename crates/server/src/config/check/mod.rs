@@ -88,11 +88,7 @@ fn api(node: Option<&Node<file::Api>>, at: &KeyPath, findings: &mut Findings<'_>
 }
 
 /// `[measure]`
-fn measure(
-    node: Option<&Node<file::Measure>>,
-    at: &KeyPath,
-    findings: &mut Findings<'_>,
-) {
+fn measure(node: Option<&Node<file::Measure>>, at: &KeyPath, findings: &mut Findings<'_>) {
     let interval = findings.table(at, node).and_then(|section| section.interval.as_ref());
     findings.read(&at.key("interval"), interval, findings::duration);
 }
@@ -131,4 +127,3 @@ const BLOCK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Well within systemd's 90 s between stop and kill.
 const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-
