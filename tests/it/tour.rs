@@ -34,8 +34,8 @@ fn every_block_of_the_tour_in_the_readme_succeeds() {
     for block in blocks {
         // As often as a person would who sees that the sample is not there yet.
         wait_for(&block, Duration::from_secs(60), || {
-            let output = Command::new("bash")
-                .args(["-ec", &block])
+            let output = Command::new("timeout")
+                .args(["300", "bash", "-ec", &block])
                 .current_dir(root())
                 .stdin(Stdio::null())
                 .env("CURL_HOME", folder.path())

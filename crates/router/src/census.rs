@@ -237,10 +237,15 @@ impl SeenSet {
         (hash & !TICK_MASK).max(1 << TICK_BITS)
     }
 
+    /// A hash's own place; it stands there, or behind it where that was taken.
+    #[inline]
+    fn place(&self, hash: u64) -> usize {
+        usize::try_from(hash & 0xffff_ffff).unwrap_or(0) & (self.entries.len() - 1)
+    }
+
     /// The entries a hash may stand in, from its own place on.
     fn probe(&self, hash: u64) -> impl Iterator<Item = &AtomicU64> {
-        let mask = self.entries.len() - 1;
-        let first = usize::try_from(hash & 0xffff_ffff).unwrap_or(0) & mask;
+        let (mask, first) = (self.entries.len() - 1, self.place(hash));
         (0..self.entries.len()).filter_map(move |step| self.entries.get((first + step) & mask))
     }
 
@@ -248,6 +253,15 @@ impl SeenSet {
     fn see(&self, hash: u64, tick: u64) -> Seen {
         let fingerprint = Self::fingerprint(hash);
         let wanted = fingerprint | (tick & TICK_MASK);
+        // Nearly always: in its own place, and seen in this tick before.
+        match self.entries.get(self.place(hash)) {
+            Some(entry) if entry.load(Ordering::Relaxed) == wanted => Seen::Before,
+            _ => self.see_elsewhere(hash, fingerprint, wanted),
+        }
+    }
+
+    #[cold]
+    fn see_elsewhere(&self, hash: u64, fingerprint: u64, wanted: u64) -> Seen {
         for entry in self.probe(hash) {
             let mut found = entry.load(Ordering::Relaxed);
             if found == 0 {
