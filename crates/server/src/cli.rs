@@ -135,7 +135,7 @@ mod tests {
         for (line, kind) in [
             ("coco check", ErrorKind::MissingRequiredArgument),
             ("coco lookup web-17", ErrorKind::MissingRequiredArgument),
-            ("coco a.toml b.toml", ErrorKind::UnknownArgument),
+            ("coco a.toml b.toml", ErrorKind::ArgumentConflict),
             ("coco --port 1", ErrorKind::UnknownArgument),
         ] {
             let error = parse(line).unwrap_err();
