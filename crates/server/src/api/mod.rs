@@ -134,7 +134,7 @@ fn parameter(uri: &Uri, name: &str) -> Option<Vec<u8>> {
     Some(percent_decode(value.replace('+', " ").as_bytes()).collect())
 }
 
-/// The parameter `name`, which must be there and not empty.
+/// The parameter `name`, which must be there; an empty host is a key like any other.
 #[expect(clippy::result_large_err, reason = "an answer to send, made once per bad request")]
 fn name_parameter(uri: &Uri) -> Result<Vec<u8>, Response> {
     let missing = || {
@@ -142,7 +142,7 @@ fn name_parameter(uri: &Uri) -> Result<Vec<u8>, Response> {
         let message = format!("the parameter `name` is missing; try {path}?name=web01.load");
         problem(StatusCode::BAD_REQUEST, &message)
     };
-    parameter(uri, "name").filter(|name| !name.is_empty()).ok_or_else(missing)
+    parameter(uri, "name").ok_or_else(missing)
 }
 
 #[cfg(test)]
