@@ -49,12 +49,12 @@ const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A shard could not be started; nothing runs.
 #[derive(Debug, Error)]
-#[error("cannot start shard {index}: {source}")]
+#[error("cannot start shard {index}: {cause}")]
 pub struct StartError {
     /// Number of the shard, from 0.
     pub index: usize,
     /// What the system said.
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 /// A router whose sockets are open and which does not read yet.
@@ -133,7 +133,7 @@ impl Bound {
 /// Starts a shard's thread and waits until its sockets are registered.
 fn spawn(plan: ShardPlan) -> Result<JoinHandle<()>, StartError> {
     let index = plan.index;
-    let failed = |source| StartError { index, source };
+    let failed = |cause| StartError { index, cause };
     let (started, is_started) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(format!("shard-{index}"))

@@ -26,24 +26,24 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug, Error)]
 pub enum BindError {
     /// The host name of the bind address does not resolve.
-    #[error("cannot resolve the {protocol} address {address}: {source}")]
+    #[error("cannot resolve the {protocol} address {address}: {cause}")]
     Resolve {
         /// What would have been spoken.
         protocol: &'static str,
         /// The address as configured.
         address: String,
         /// What the resolver said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The kernel refused the address; "address in use" means that another process has the port.
-    #[error("cannot listen for {protocol} on {address}: {source}{hint}")]
+    #[error("cannot listen for {protocol} on {address}: {cause}{hint}")]
     Bind {
         /// What would have been spoken.
         protocol: &'static str,
         /// The address as resolved.
         address: SocketAddr,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
         /// What to do about it, if known.
         hint: &'static str,
     },
@@ -73,13 +73,13 @@ pub(crate) fn bind(
 ) -> Result<BoundListener, BindError> {
     let protocol = protocol_name(plan.protocol);
     let address = resolve(plan, protocol)?;
-    let failed = |source: io::Error| {
-        let hint = if source.kind() == io::ErrorKind::AddrInUse {
+    let failed = |cause: io::Error| {
+        let hint = if cause.kind() == io::ErrorKind::AddrInUse {
             "; another process holds this port (see `ss -lunpt`)"
         } else {
             ""
         };
-        BindError::Bind { protocol, address, source, hint }
+        BindError::Bind { protocol, address, cause, hint }
     };
     match plan.protocol {
         ListenerProtocol::Collectd | ListenerProtocol::LineUdp => {
@@ -103,8 +103,7 @@ pub(crate) fn bind(
 
 fn resolve(plan: &ListenerPlan, protocol: &'static str) -> Result<SocketAddr, BindError> {
     let host = if plan.address.host.is_empty() { "::" } else { plan.address.host.as_str() };
-    let failed =
-        |source| BindError::Resolve { protocol, address: plan.address.to_string(), source };
+    let failed = |cause| BindError::Resolve { protocol, address: plan.address.to_string(), cause };
     let mut addresses = (host, plan.address.port).to_socket_addrs().map_err(failed)?;
     let none = || failed(io::Error::new(io::ErrorKind::NotFound, "no address"));
     addresses.next().ok_or_else(none)
