@@ -12,33 +12,7 @@ use coco_tests::{
 use serde_json::Value;
 
 /// A configuration with every key that Coco 1.x knows; only the ports to bind are replaced.
-const SAMPLE: &str = r#"
-[listen]
-bind = "0.0.0.0:25826"
-typesdb = "/usr/share/collectd/types.db"
-
-[filter]
-blacklist = "/(vmem|irq|entropy|users)/"
-
-[tiers]
-
-[tiers.shortterm]
-targets = [ "127.0.0.1:25827", "127.0.0.1:25828" ]
-
-[tiers.midterm]
-targets = [ "127.0.0.1:25829", "127.0.0.1:25830" ]
-
-[api]
-bind = "0.0.0.0:9090"
-
-[fetch]
-bind = "0.0.0.0:9080"
-proxy_timeout = "3s"
-remote_port = "29292"
-
-[measure]
-interval = "10s"
-"#;
+const SAMPLE: &str = include_str!("../data/coco-1.x.toml");
 
 const RINGS: &str = "../crates/ring/testdata";
 

@@ -23,9 +23,9 @@ pub struct Routes {
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) blacklist: Option<Regex>,
     /// Tiers that can carry collectd samples, by position.
-    pub(crate) collectd_tiers: Vec<usize>,
+    collectd: Vec<usize>,
     /// Tiers that can carry Graphite samples, by position.
-    pub(crate) line_tiers: Vec<usize>,
+    lines: Vec<usize>,
     /// Some tier hashes the identifier of a collectd sample and not its host.
     pub(crate) series_keys: bool,
 }
@@ -56,13 +56,25 @@ impl Routes {
             (0..tiers.len()).filter(|&at| tiers.get(at).is_some_and(carries)).collect()
         };
         Self {
-            collectd_tiers: carrying(Tier::carries_collectd),
-            line_tiers: carrying(Tier::carries_lines),
+            collectd: carrying(Tier::carries_collectd),
+            lines: carrying(Tier::carries_lines),
             series_keys: tiers.iter().any(|t| t.carries_collectd() && t.key == KeyRule::Series),
             blacklist: plan.blacklist.clone(),
             tiers,
             targets,
         }
+    }
+
+    /// The tiers that can carry collectd samples.
+    #[inline]
+    pub(crate) fn collectd_tiers(&self) -> impl ExactSizeIterator<Item = &Tier> {
+        self.collectd.iter().map(|&at| &self.tiers[at]) // positions in `tiers`: made by `new`
+    }
+
+    /// The tiers that can carry Graphite samples.
+    #[inline]
+    pub(crate) fn line_tiers(&self) -> impl ExactSizeIterator<Item = &Tier> {
+        self.lines.iter().map(|&at| &self.tiers[at]) // positions in `tiers`: made by `new`
     }
 
     /// The owners of `name` in each tier, in the order of the file: what the data path would do.
@@ -72,26 +84,18 @@ impl Routes {
     pub fn owners(&self, name: &[u8]) -> Vec<TierOwners<'_>> {
         let mut scratch = Vec::new();
         let (line, host) = (Key::new(tag_key(name, &mut scratch)), Key::new(name));
-        let owners =
-            |tier: &Tier| self.asked(tier, if tier.carries_lines() { &line } else { &host });
-        self.tiers
-            .iter()
-            .map(|tier| TierOwners { tier: &tier.name, targets: owners(tier) })
-            .collect()
+        self.asked(|tier| if tier.carries_lines() { line } else { host })
     }
 
     /// The owners of exactly these key bytes in each tier.
     pub fn owners_raw(&self, key: &[u8]) -> Vec<TierOwners<'_>> {
-        let key = Key::new(key);
-        let owners = |tier: &Tier| self.asked(tier, &key);
-        self.tiers
-            .iter()
-            .map(|tier| TierOwners { tier: &tier.name, targets: owners(tier) })
-            .collect()
+        self.asked(|_| Key::new(key))
     }
 
-    fn asked(&self, tier: &Tier, key: &Key<'_>) -> Vec<&str> {
-        tier.slots(key).filter_map(|slot| self.label(slot)).collect()
+    fn asked<'k>(&self, key: impl Fn(&Tier) -> Key<'k>) -> Vec<TierOwners<'_>> {
+        let owners = |tier: &Tier| tier.slots(&key(tier)).filter_map(|s| self.label(s)).collect();
+        let tiers = self.tiers.iter();
+        tiers.map(|tier| TierOwners { tier: &tier.name, targets: owners(tier) }).collect()
     }
 
     fn label(&self, slot: usize) -> Option<&str> {

@@ -85,7 +85,7 @@ impl Shared {
     }
 
     /// Seconds since 1970.
-    pub(crate) fn unix_seconds(&self) -> u64 {
+    pub(crate) fn unix_seconds() -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 

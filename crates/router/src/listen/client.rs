@@ -35,10 +35,8 @@ pub(crate) trait Units {
 pub(crate) enum Next {
     /// Read on.
     Read,
-    /// Close; what follows cannot be told apart.
-    Close,
-    /// Send this, then close.
-    Answer(&'static [u8]),
+    /// Send this, if anything, and close: what follows cannot be told apart.
+    Close(&'static [u8]),
 }
 
 /// How a client's connection ended.
@@ -99,8 +97,7 @@ impl<U: Units> Reading<'_, U> {
                 Ok(0) => return End::Closed,
                 Ok(len) => match self.route(len) {
                     Next::Read => {}
-                    Next::Close => return End::Refused(b""),
-                    Next::Answer(answer) => return End::Refused(answer),
+                    Next::Close(answer) => return End::Refused(answer),
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(_) => return End::Cut,

@@ -55,7 +55,7 @@ impl Units for Lines {
             let first = bytes.get(..end).unwrap_or_default();
             if is_http_request(first) {
                 pipeline.reject_line(LineError::Http, first, from);
-                return Next::Answer(HTTP_ANSWER);
+                return Next::Close(HTTP_ANSWER);
             }
         }
         let whole = memrchr(b'\n', bytes).map_or(0, |end| end + 1);

@@ -63,7 +63,7 @@ impl Units for Frames {
                 pipeline.reject(PickleErrorKind::TooLong.as_str(), from, || {
                     format!("frame of {len} bytes, the limit is {FRAME_BYTES_MAX}; closed")
                 });
-                return Next::Close;
+                return Next::Close(b"");
             }
             let Some((frame, rest)) = behind.split_at_checked(len) else { break };
             pipeline.tally().raw += 1;
@@ -77,7 +77,7 @@ impl Units for Frames {
         pipeline.reject("unfinished_frames", from, || {
             format!("all clients together keep over {KEPT_BYTES_MAX} bytes of unfinished frames")
         });
-        Next::Close
+        Next::Close(b"")
     }
 
     fn finish(&mut self, _pipeline: &mut Pipeline, _from: &Source<'_>) -> bool {

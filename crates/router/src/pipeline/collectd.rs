@@ -28,23 +28,21 @@ impl Pipeline {
         let Self { shared, routes, work } = self;
         let Some(samples) = work.survey(shared, routes, datagram, from) else { return };
         let mut mixed = false;
-        for (whole, &tier) in work.whole.iter().zip(&routes.collectd_tiers) {
-            let limit = routes.tiers.get(tier).map_or(0, |t| t.datagram_bytes_max);
-            let verbatim = samples.verbatim && datagram.len() <= limit;
-            match whole.state {
-                WholeState::Same if verbatim => {
-                    for &slot in &whole.slots {
-                        let Some(open) = work.open.get_mut(slot) else { continue };
-                        touch(&mut work.touched, slot, open);
-                        open.push_datagram(datagram, samples.count);
-                    }
-                }
-                WholeState::Empty => {}
-                WholeState::Same | WholeState::Mixed => mixed = true,
+        for (whole, tier) in work.whole.iter_mut().zip(routes.collectd_tiers()) {
+            let fits = datagram.len() <= tier.datagram_bytes_max;
+            if whole.state != WholeState::Same || !samples.verbatim || !fits {
+                mixed = true;
+                continue;
             }
+            for &slot in &whole.slots {
+                let Some(open) = work.open.get_mut(slot) else { continue };
+                touch(&mut work.touched, slot, open);
+                open.push_datagram(datagram, samples.count);
+            }
+            whole.state = WholeState::Gone;
         }
         if mixed {
-            work.repack(routes, datagram, samples.verbatim);
+            work.repack(routes, datagram);
         }
     }
 }
@@ -58,10 +56,13 @@ pub(super) struct Whole {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum WholeState {
+    /// No sample was placed yet.
     #[default]
     Empty,
     Same,
     Mixed,
+    /// The datagram went to the tier as it came.
+    Gone,
 }
 
 /// What a first pass over a datagram found.
@@ -109,7 +110,7 @@ impl Work {
                 format!("datagram of {} bytes, offset {}", datagram.len(), error.offset)
             });
         }
-        if routes.collectd_tiers.is_empty() {
+        if routes.collectd_tiers().len() == 0 {
             self.tally.unroutable += count;
             return None;
         }
@@ -164,8 +165,7 @@ impl Work {
 
     /// Notes the owners of one sample for every tier.
     fn place(&mut self, routes: &Routes, host: &HostKey<'_>, identity: &Identity<'_>, kind: Kind) {
-        for (whole, &tier) in self.whole.iter_mut().zip(&routes.collectd_tiers) {
-            let Some(tier) = routes.tiers.get(tier) else { continue };
+        for (whole, tier) in self.whole.iter_mut().zip(routes.collectd_tiers()) {
             let key = collectd_key(tier, host, identity, kind, &mut self.text);
             match whole.state {
                 WholeState::Empty => {
@@ -176,7 +176,7 @@ impl Work {
                 WholeState::Same if !tier.slots(&key).eq(whole.slots.iter().copied()) => {
                     whole.state = WholeState::Mixed;
                 }
-                WholeState::Same | WholeState::Mixed => {}
+                WholeState::Same | WholeState::Mixed | WholeState::Gone => {}
             }
         }
     }
@@ -219,7 +219,7 @@ impl Work {
         let mut host = HostKey::default();
         host.set(identity.host);
         let mut owners = Vec::new();
-        for tier in routes.collectd_tiers.iter().filter_map(|&at| routes.tiers.get(at)) {
+        for tier in routes.collectd_tiers() {
             let key = collectd_key(tier, &host, identity, Kind::Values, &mut self.text);
             let by_host = tier.key == KeyRule::Host;
             owners.extend(tier.slots(&key).map(|slot| Owned { slot, by_host }));
@@ -229,7 +229,7 @@ impl Work {
 
     /// Second pass, for the tiers that cannot take the datagram as it came: each sample is packed
     /// into a datagram of its owner.
-    fn repack(&mut self, routes: &Routes, datagram: &[u8], verbatim: bool) {
+    fn repack(&mut self, routes: &Routes, datagram: &[u8]) {
         let mut host = HostKey::default();
         let verdicts = take(&mut self.passed);
         let mut passed = verdicts.iter();
@@ -239,12 +239,8 @@ impl Work {
                 continue;
             }
             host.set(identity.host);
-            for (at, &tier) in routes.collectd_tiers.iter().enumerate() {
-                let (Some(whole), Some(tier)) = (self.whole.get(at), routes.tiers.get(tier)) else {
-                    continue;
-                };
-                let as_it_came = verbatim && datagram.len() <= tier.datagram_bytes_max;
-                if whole.state == WholeState::Same && as_it_came {
+            for (whole, tier) in self.whole.iter().zip(routes.collectd_tiers()) {
+                if whole.state == WholeState::Gone {
                     continue;
                 }
                 let key = collectd_key(tier, &host, identity, Kind::of(&item), &mut self.text);

@@ -34,6 +34,9 @@ use crate::{
     target::{Shed, queue::Feeder},
 };
 
+/// Bytes of pickled datapoints that are routed at once: a frame may hold many times its size.
+const DATAPOINTS_BYTES: usize = 64 * 1024;
+
 /// The data path of one shard.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -58,8 +61,8 @@ struct Work {
     text: Vec<u8>,
     /// A line whose time had to be filled in.
     stamped: Vec<u8>,
-    /// A pickled datapoint as a line.
-    datapoint: Vec<u8>,
+    /// Pickled datapoints as lines.
+    datapoints: Vec<u8>,
     /// Verdict of the filter on each item of the present datagram.
     passed: Vec<bool>,
     /// For each collectd tier: where the present datagram's samples go.
@@ -90,9 +93,9 @@ impl Pipeline {
             tally: Tally::default(),
             text: Vec::new(),
             stamped: Vec::new(),
-            datapoint: Vec::new(),
+            datapoints: Vec::new(),
             passed: Vec::new(),
-            whole: routes.collectd_tiers.iter().map(|_| Whole::default()).collect(),
+            whole: routes.collectd_tiers().map(|_| Whole::default()).collect(),
             series: SeriesHash::default(),
             hashes: Vec::new(),
             weights: Vec::new(),
@@ -107,7 +110,7 @@ impl Pipeline {
             // Nothing is open between two batches.
             *self = Self::new(Arc::clone(&self.shared));
         }
-        let unix_seconds = self.shared.unix_seconds();
+        let unix_seconds = Shared::unix_seconds();
         self.work.now = Batch { unix_seconds, tick: self.shared.census.tick() };
     }
 
@@ -132,34 +135,26 @@ impl Pipeline {
         self.route_block(&mut block);
     }
 
-    /// Routes the datapoints of one pickle frame, each as the line it stands for.
+    /// Routes the datapoints of one pickle frame, as the lines that they stand for.
     pub(crate) fn pickle(&mut self, frame: &[u8], from: &Source<'_>) {
-        let mut text = std::mem::take(&mut self.work.datapoint);
+        let mut lines = std::mem::take(&mut self.work.datapoints);
         let now = self.work.now.unix_seconds;
-        let line_bytes_max = self.shared.limits.line_bytes_max;
-        let decoded = pickle::decode(frame, |element| {
-            let datapoint = match element {
-                Ok(datapoint) => datapoint,
-                Err(error) => {
-                    return self.reject(error.as_str(), from, || "element of a pickle".to_owned());
+        let decoded = pickle::decode(frame, |element| match element {
+            Ok(datapoint) => {
+                datapoint.append_to(now, &mut lines);
+                lines.push(b'\n');
+                if lines.len() >= DATAPOINTS_BYTES {
+                    self.lines(&lines, from);
+                    lines.clear();
                 }
-            };
-            text.clear();
-            datapoint.append_to(now, &mut text);
-            match if is_long(&text, line_bytes_max) {
-                Err(LineError::TooLong)
-            } else {
-                line::parse(&text)
-            } {
-                Ok(line) => {
-                    let mut block = Block::default();
-                    self.line(line, &mut block);
-                    self.route_block(&mut block);
-                }
-                Err(error) => self.reject_line(error, &text, from),
+            }
+            Err(error) => {
+                self.reject(error.as_str(), from, || "element of a pickle".to_owned());
             }
         });
-        self.work.datapoint = text;
+        self.lines(&lines, from);
+        lines.clear();
+        self.work.datapoints = lines;
         if let Err(error) = decoded {
             self.reject(error.kind.as_str(), from, || {
                 format!("pickle of {} bytes: {error}", frame.len())
@@ -178,7 +173,7 @@ impl Pipeline {
             let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
             return shared.note_blacklisted(arrival, work.now.tick);
         }
-        if routes.line_tiers.is_empty() {
+        if routes.line_tiers().len() == 0 {
             work.tally.unroutable += 1;
             return;
         }
@@ -196,7 +191,7 @@ impl Pipeline {
     fn route_block(&mut self, block: &mut Block<'_>) {
         let Self { shared, routes, work } = self;
         let tick = work.now.tick;
-        for tier in routes.line_tiers.iter().filter_map(|&at| routes.tiers.get(at)) {
+        for tier in routes.line_tiers() {
             for key in block.keys() {
                 std::hint::black_box(tier.ring.touch(key));
             }
@@ -295,10 +290,10 @@ impl Work {
         key: &Key<'_>,
         weight: Option<u64>,
     ) {
-        let tiers = || routes.line_tiers.iter().filter_map(|&at| routes.tiers.get(at));
         if let Some(weight) = weight {
             let single = |slot| Owned { slot, by_host: false };
-            let owners: Vec<_> = tiers().flat_map(|tier| tier.slots(key).map(single)).collect();
+            let tiers = routes.line_tiers();
+            let owners: Vec<_> = tiers.flat_map(|tier| tier.slots(key).map(single)).collect();
             let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
             shared.census.admit(arrival, weight, &owners);
         }
@@ -310,7 +305,7 @@ impl Work {
                 &self.stamped
             }
         };
-        for tier in tiers() {
+        for tier in routes.line_tiers() {
             for slot in tier.slots(key) {
                 let Some(open) = self.open.get_mut(slot) else { continue };
                 touch(&mut self.touched, slot, open);

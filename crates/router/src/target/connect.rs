@@ -36,8 +36,8 @@ impl Place {
         Self { address, last_good, fixed: ip.is_some(), looked_up_at, pending: None }
     }
 
-    /// Looks the name up; the first address counts, unless the present one is still among them. When the resolver fails or is slow, the last good
-    /// one stands.
+    /// Looks the name up; the first address counts, unless the present one is still among them. When
+    /// the resolver fails or is slow, the last good one stands.
     pub(crate) async fn find(&mut self, target: &Target) -> Option<SocketAddr> {
         if !self.fixed {
             let lookup = self.look_up();

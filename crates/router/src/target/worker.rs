@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Bytes taken from the queue at once.
-pub(crate) const TAKE_BYTES: usize = 512 * 1024;
+const TAKE_BYTES: usize = 512 * 1024;
 
 /// Serves `target` until its queue is closed and empty, or the time for it is over.
 pub(crate) async fn run(target: Arc<Target>, shared: Arc<Shared>, mut stages: Stages) {

@@ -8,33 +8,7 @@ use coco_router::plan::{KeyRule, Limits, ListenerProtocol, TargetPlan, TargetPro
 use super::{Config, address, parse, with_tiers};
 
 /// A file of Coco 1.x with every key that it had.
-const COCO_1X: &str = r#"
-[listen]
-bind = "0.0.0.0:25826"
-typesdb = "/usr/share/collectd/types.db"
-
-[filter]
-blacklist = "/(vmem|irq|entropy|users)/"
-
-[tiers]
-
-[tiers.shortterm]
-targets = [ "127.0.0.1:25827", "127.0.0.1:25828" ]
-
-[tiers.midterm]
-targets = [ "127.0.0.1:25829", "127.0.0.1:25830" ]
-
-[api]
-bind = "0.0.0.0:9090"
-
-[fetch]
-bind = "0.0.0.0:9080"
-proxy_timeout = "3s"
-remote_port = "29292"
-
-[measure]
-interval = "10s"
-"#;
+const COCO_1X: &str = include_str!("../../../../../tests/data/coco-1.x.toml");
 
 #[test]
 fn a_file_of_coco_1x_runs_unchanged() {
