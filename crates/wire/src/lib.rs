@@ -13,8 +13,10 @@
 //! | --- | --- | --- | --- |
 //! | [`collectd`] | collectd 5 network plugin, one datagram at a time | [`collectd::Decoder`] | [`collectd::Packer`] |
 //! | [`line`](mod@line) | `name value time`, one line at a time | [`line::parse`] | the client's own bytes |
+//! | [`names`] | the name of a line, as other relays treat it | [`names::Names::parse`] | [`names::Names::apply`] |
 //! | [`pickle`] | `[(name, (time, value)), …]` frames | [`pickle::decode()`] | [`pickle::FrameWriter`] |
 
 pub mod collectd;
 pub mod line;
+pub mod names;
 pub mod pickle;

@@ -16,8 +16,13 @@ pub(super) fn parse_unicode(text: &[u8]) -> Result<Line<'_>, LineError> {
     if fields.next().is_some() {
         return Err(LineError::ExtraField);
     }
-    let time_at = time.start;
-    let [name, value, time] = [name, value, time].map(|field| text.get(field).unwrap_or_default());
+    of_fields(text, [name, value, time])
+}
+
+/// Reads `text`, whose name, value and time stand at these places.
+pub(crate) fn of_fields(text: &[u8], fields: [Range<usize>; 3]) -> Result<Line<'_>, LineError> {
+    let time_at = fields[2].start;
+    let [name, value, time] = fields.map(|field| text.get(field).unwrap_or_default());
     match float(value) {
         Ok(_) => {}
         Err(NotFloat::Syntax) => return Err(LineError::BadValue),

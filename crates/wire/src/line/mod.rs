@@ -5,8 +5,8 @@
 //! takes and ignores. Stricter on purpose, since a line is passed on as it came: no control bytes,
 //! no NaN or infinity, no digits outside ASCII.
 //!
-//! Invariant: a parsed [`Line`] is borrowed from the input, and its `text` has no CR, no LF and no
-//! other control byte than tab. Not here: splitting a stream at LF, and the length limit
+//! Invariant: a [`Line`] that is parsed here is borrowed from the input, and its `text` has no CR, no
+//! LF and no other control byte than tab. Not here: splitting a stream at LF, and the length limit
 //! ([`LineError::TooLong`] is for the caller to give).
 
 mod fields;
@@ -15,6 +15,7 @@ mod number;
 mod plain;
 mod tags;
 
+pub(crate) use fields::of_fields;
 pub use http::is_http_request;
 pub(crate) use number::{NotFloat, float, push_decimal};
 pub use plain::{is_plain, parse_plain};
@@ -23,7 +24,7 @@ pub use tags::tag_key;
 /// One valid line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// The first field: not empty, UTF-8, tags and all.
+    /// The first field: not empty, UTF-8 (but for [`crate::names::Names::parse`]), tags and all.
     pub name: &'a [u8],
     /// The second field: a finite number as Python's `float()` reads it.
     pub value: &'a [u8],
@@ -59,6 +60,21 @@ impl Line<'_> {
                 push_decimal(now, out);
                 out.extend_from_slice(self.text.get(at + len..).unwrap_or_default());
             }
+        }
+    }
+}
+
+impl Line<'_> {
+    /// Appends the line under another name, its fields parted by single spaces, without LF; a time
+    /// field that asks for the arrival time is replaced by `now`, in seconds since 1970.
+    pub fn append_renamed(&self, name: &[u8], now: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(name);
+        out.push(b' ');
+        out.extend_from_slice(self.value);
+        out.push(b' ');
+        match self.time {
+            Timestamp::Given(time) => out.extend_from_slice(time),
+            Timestamp::Now { .. } => push_decimal(now, out),
         }
     }
 }

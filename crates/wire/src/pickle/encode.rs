@@ -5,6 +5,7 @@
 
 use super::{DATAPOINTS_MAX, FRAME_BYTES_MAX, NAME_BYTES_MAX, Number, decode::number_in_text};
 use crate::line::{self, LineError, Timestamp};
+use crate::names::Names;
 
 /// The 4-byte length, then PROTO 2, EMPTY_LIST, MARK.
 const FRAME_START: &[u8] = b"\0\0\0\0\x80\x02](";
@@ -34,7 +35,11 @@ impl FrameWriter {
     /// # Errors
     /// [`PushError`]; the frame is as before.
     pub fn push(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), PushError> {
-        let line = line::parse(line).map_err(PushError::BadLine)?;
+        // A pickle can carry all that carbon takes, control bytes too.
+        let carbon = Names::Carbon { normalize_tags: false };
+        let line = line::parse(line)
+            .or_else(|why| carbon.parse(line).ok_or(why))
+            .map_err(PushError::BadLine)?;
         if line.name.len() > NAME_BYTES_MAX {
             return Err(PushError::BadLine(LineError::TooLong));
         }

@@ -27,3 +27,14 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
 pub(crate) fn read_hex(path: &str) -> Vec<Vec<u8>> {
     read(path).lines().map(unhex).collect()
 }
+
+/// The bytes of a recorded text, in which `\xNN` stands for a byte.
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
+    let mut pieces = text.split("\\x");
+    let mut bytes = pieces.next().unwrap().as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
+        bytes.extend(&piece.as_bytes()[2..]);
+    }
+    bytes
+}

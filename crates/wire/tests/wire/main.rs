@@ -5,4 +5,5 @@
 mod collectd;
 mod data;
 mod line;
+mod names;
 mod pickle;

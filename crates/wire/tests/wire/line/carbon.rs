@@ -2,7 +2,7 @@
 
 use coco_wire::line::{LineError, parse};
 
-use crate::data::read;
+use crate::data::{read, unescape};
 
 /// Lines that carbon takes and we do not, and why: a line is passed on as it came, and a control
 /// byte in a name breaks what reads it later.
@@ -11,16 +11,6 @@ const REFUSED_BY_US: [(&[u8], LineError); 3] = [
     (b"foo\x7f 1 1700000000", LineError::ControlByte),
     (b"foo\x00x 1 1700000000", LineError::ControlByte),
 ];
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut pieces = text.split("\\x");
-    let mut bytes = pieces.next().unwrap().as_bytes().to_vec();
-    for piece in pieces {
-        bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
-        bytes.extend(&piece.as_bytes()[2..]);
-    }
-    bytes
-}
 
 #[test]
 fn lines_are_taken_and_ignored_as_by_carbon() {
