@@ -2,7 +2,7 @@
 //!
 //! Invariant: [`Members`] is never empty, holds no id twice and has at most 4,096 targets, so that every ring built
 //! from it has an owner for every key and every [`TargetIdx`] fits 16 bits. Addresses and health are not known here:
-//! a target's place on a ring comes from its id (or, for Coco 1.x rings, from its position) and from nothing else.
+//! a target's place on a ring comes from its id, or on the rings of other relays from what these look at.
 
 use std::collections::HashMap;
 use std::slice;
@@ -38,6 +38,16 @@ impl Members {
     /// The members in the order given: the n-th has `TargetIdx` n.
     pub fn iter(&self) -> slice::Iter<'_, Member> {
         self.0.iter()
+    }
+
+    /// The member that a position stands for.
+    pub(crate) fn get(&self, target: TargetIdx) -> Option<&Member> {
+        self.0.get(usize::from(target))
+    }
+
+    /// The id of the member that a position stands for.
+    pub(crate) fn id(&self, target: TargetIdx) -> String {
+        self.get(target).map(|member| member.id.clone()).unwrap_or_default()
     }
 
     /// How many there are: 1..=4,096.
@@ -92,6 +102,21 @@ pub struct Member {
     pub weight: Weight,
     /// What it fails together with (a rack, a site); without one it fails alone.
     pub zone: Option<String>,
+    /// What places it on the rings of other relays.
+    pub place: Place,
+}
+
+/// What the rings of other relays hash in place of an id; `xxh3` and `coco` do not look at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Host name or address as the other relay's configuration writes it, IPv6 without brackets; empty: none.
+    pub host: String,
+    /// Port; carbon-c-relay takes 2003 where none is given.
+    pub port: u16,
+    /// carbon's and carbon-c-relay's instance.
+    pub instance: Option<String>,
+    /// nanotube's index, from 0.
+    pub index: Option<u16>,
 }
 
 /// A member's share of the keys relative to the others: 1..=100, 1 by default.
@@ -172,7 +197,12 @@ mod tests {
     fn members(ids: &[&str]) -> Result<Members, MembersError> {
         Members::try_new(
             ids.iter()
-                .map(|&id| Member { id: id.to_owned(), weight: Weight::default(), zone: None })
+                .map(|&id| Member {
+                    id: id.to_owned(),
+                    weight: Weight::default(),
+                    zone: None,
+                    place: Place::default(),
+                })
                 .collect(),
         )
     }

@@ -1,7 +1,9 @@
 //! What the tests of several modules share: members by the dozen, and the notation of the recorded answers.
 
+use crate::points::Point;
 use crate::slots::owners_of_slots;
-use crate::{Member, Members, TargetIdx, Weight};
+use crate::{Member, Members, Place, Space, TargetIdx, Weight};
+use sha2::{Digest, Sha256};
 
 /// A member with these traits.
 pub(crate) fn member(id: &str, weight: u64, zone: Option<&str>) -> Member {
@@ -9,6 +11,7 @@ pub(crate) fn member(id: &str, weight: u64, zone: Option<&str>) -> Member {
         id: id.to_owned(),
         weight: Weight::try_new(weight).unwrap(),
         zone: zone.map(str::to_owned),
+        place: Place::default(),
     }
 }
 
@@ -40,6 +43,30 @@ pub(crate) fn joined(owners: &[TargetIdx]) -> String {
     let positions: Vec<String> =
         owners.iter().map(|&owner| usize::from(owner).to_string()).collect();
     positions.join(".")
+}
+
+/// The digest of a ring in the recorded files: `position:owner` and LF for each point.
+pub(crate) fn ring_sha256(points: &[Point], space: Space) -> String {
+    let line =
+        |point: &Point| format!("{}:{}\n", space.signed(point.position), usize::from(point.owner));
+    let text: String = points.iter().map(line).collect();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A target of weight 1 that is its place.
+pub(crate) fn placed(id: &str, place: Place) -> Member {
+    Member { place, ..member(id, 1, None) }
+}
+
+/// Targets, each with its own host, port and index.
+pub(crate) fn placed_members(count: u16) -> Members {
+    let place = |i: u16| Place {
+        host: format!("10.0.{}.{}", i / 250, i % 250),
+        port: 2003,
+        instance: None,
+        index: Some(i),
+    };
+    Members::try_new((0..count).map(|i| placed(&format!("store-{i}"), place(i))).collect()).unwrap()
 }
 
 /// For each of the first slots, the ids of its owners, primary first.

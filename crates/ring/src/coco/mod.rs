@@ -8,17 +8,14 @@
 #[cfg(test)]
 mod tests;
 
+use crate::circle::Circle;
+use crate::points::{Point, Rows};
 use crate::{Members, TargetIdx};
 use std::collections::BTreeMap;
 
 /// A circle of CRC-32 values; each point owns the arc before it.
 pub(crate) struct CocoRing {
-    /// Ascending, without repetition.
-    points: Box<[u32]>,
-    /// The owner of each point, and once more the first one, for keys beyond the last point.
-    owners: Box<[TargetIdx]>,
-    /// For each value of a hash's top bits, how many points lie below the first hash that has them.
-    below: Box<[u16]>,
+    circle: Circle,
     /// The names that stand for the targets on the circle, in their order.
     shadows: Box<[char]>,
     virtual_replicas: u8,
@@ -26,40 +23,28 @@ pub(crate) struct CocoRing {
 
 impl CocoRing {
     /// Where Coco 1.x's own table ends.
-    pub(crate) const TARGETS_MAX: usize = VIRTUAL_REPLICAS.len() - 1;
-
-    /// 4,096 steps for at most 5,800 points: a lookup then looks at one or two points.
-    const INDEX_BITS: u32 = 12;
+    const TARGETS_MAX: usize = VIRTUAL_REPLICAS.len() - 1;
 
     /// The caller makes sure that there are at most [`Self::TARGETS_MAX`] members.
     pub(crate) fn build(members: &Members) -> Self {
         let virtual_replicas = VIRTUAL_REPLICAS[members.len().min(Self::TARGETS_MAX)];
-        let mut circle = BTreeMap::new();
-        for (target, _) in TargetIdx::each(members) {
-            for replica in 0..virtual_replicas {
-                let name = format!("{replica}{}", shadow(target));
-                // Where two points collide the target added later owns both.
-                circle.insert(crc32fast::hash(name.as_bytes()), target);
-            }
-        }
-        let points: Box<[u32]> = circle.keys().copied().collect();
-        Self {
-            owners: circle.values().chain(circle.values().take(1)).copied().collect(),
-            below: index(&points, Self::INDEX_BITS),
-            shadows: TargetIdx::each(members).map(|(target, _)| shadow(target)).collect(),
-            points,
-            virtual_replicas,
-        }
+        let points = points(members, virtual_replicas);
+        let owners = points.iter().map(|point| point.owner).collect();
+        // A point that equals a key's hash is passed over: the original searches for a greater one.
+        let circle = Circle::build(&points, &Rows { owners, replicas: 1 }, false);
+        let shadows = TargetIdx::each(members).map(|(target, _)| shadow(target)).collect();
+        Self { circle, shadows, virtual_replicas }
     }
 
     /// The owner of a key, as a slice of one.
     #[inline]
     pub(crate) fn owners(&self, key: &[u8]) -> &[TargetIdx] {
-        let hash = crc32fast::hash(key);
-        let below = usize::from(self.below[(hash >> (u32::BITS - Self::INDEX_BITS)) as usize]);
-        // A point that equals the hash is passed over: the original searches for a greater one.
-        let passed = self.points[below..].iter().take_while(|&&point| point <= hash).count();
-        std::slice::from_ref(&self.owners[below + passed])
+        self.circle.owners(crc32fast::hash(key))
+    }
+
+    /// Where keys find their owners, by their CRC-32.
+    pub(crate) fn circle(&self) -> &Circle {
+        &self.circle
     }
 
     /// Points for each target.
@@ -73,18 +58,23 @@ impl CocoRing {
     }
 }
 
+/// All points, sorted, no two at one position.
+fn points(members: &Members, virtual_replicas: u8) -> Vec<Point> {
+    let mut circle = BTreeMap::new();
+    for (target, _) in TargetIdx::each(members) {
+        for replica in 0..virtual_replicas {
+            let name = format!("{replica}{}", shadow(target));
+            // Where two points collide the target added later owns both.
+            circle.insert(crc32fast::hash(name.as_bytes()), target);
+        }
+    }
+    circle.into_iter().map(|(at, owner)| Point { position: at.into(), owner }).collect()
+}
+
 /// Coco 1.x hashes, in place of a target's address, the character whose code point is the target's position.
 fn shadow(target: TargetIdx) -> char {
     // No position of at most 100 targets lies where Unicode has no characters.
     char::from_u32(u16::from(target).into()).unwrap_or(char::REPLACEMENT_CHARACTER)
-}
-
-/// For each value of a hash's top `bits`, how many points lie below the first hash that has them.
-fn index(points: &[u32], bits: u32) -> Box<[u16]> {
-    (0..1_u32 << bits)
-        .map(|top| points.partition_point(|&point| point < top << (u32::BITS - bits)))
-        .map(|below| u16::try_from(below).unwrap_or(u16::MAX)) // at most 5,800
-        .collect()
 }
 
 /// Virtual replicas for each target, by the number of targets.

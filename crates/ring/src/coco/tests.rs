@@ -1,30 +1,29 @@
 //! The recorded answers of Coco 1.x; `testdata/README.md` says how they were recorded.
 
 use super::*;
-use crate::testing::{self, lines, plain_members, unescape};
-use crate::{Algorithm, Key, Ring};
+use crate::testing::{self, lines, plain_members, ring_sha256, unescape};
+use crate::{Algorithm, Key, Ring, Space};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 const VECTORS: &str = include_str!("../../testdata/coco.jsonl");
 const KEYS_HOSTS: &str = include_str!("../../testdata/keys-hosts.txt");
 const KEYS_RAW: &str = include_str!("../../testdata/keys-raw.txt");
 
 /// Calls `check` for each recorded ring, with a ring of as many targets.
-fn each_recorded(mut check: impl FnMut(&Value, &Ring, &CocoRing)) {
+fn each_recorded(mut check: impl FnMut(&Value, &Ring, &Members)) {
     let mut count = 0;
     for line in lines(VECTORS) {
         let recorded: Value = serde_json::from_str(line).unwrap();
         let members = plain_members(recorded["nodes"].as_array().unwrap().len());
         let ring = Ring::build(Algorithm::Coco, &members, 1).unwrap();
-        check(&recorded, &ring, &CocoRing::build(&members));
+        check(&recorded, &ring, &members);
         count += 1;
     }
     assert_eq!(count, 9);
 }
 
 fn owner(ring: &Ring, escaped: &str) -> String {
-    testing::joined(ring.owners(&Key::new(&unescape(escaped))))
+    testing::joined(&ring.owners(&Key::new(&unescape(escaped))))
 }
 
 #[test]
@@ -62,29 +61,27 @@ fn every_recorded_edge_has_its_recorded_owner() {
 
 #[test]
 fn every_circle_has_its_recorded_points() {
-    each_recorded(|recorded, ring, coco| {
+    each_recorded(|recorded, ring, members| {
         assert_eq!(ring.virtual_replicas() as u64, recorded["replicas"]);
-        assert_eq!(coco.points.len() as u64, recorded["ring_len"]);
-        let text: String = coco
-            .points
-            .iter()
-            .zip(&coco.owners)
-            .map(|(point, &target)| format!("{point}:{}\n", usize::from(target)))
-            .collect();
-        let digest: String =
-            Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let points = points(members, u8::try_from(ring.virtual_replicas()).unwrap());
+        assert_eq!(points.len() as u64, recorded["ring_len"]);
+        let digest = ring_sha256(&points, Space::Crc32);
         assert_eq!(digest, recorded["ring_sha256"], "{}", recorded["id"]);
     });
 }
 
 #[test]
-fn the_index_agrees_with_a_scan_of_all_points_at_every_size() {
+fn the_circle_agrees_with_a_scan_of_all_points_at_every_size() {
     for targets in 1..=CocoRing::TARGETS_MAX {
-        let coco = CocoRing::build(&plain_members(targets));
+        let members = plain_members(targets);
+        let coco = CocoRing::build(&members);
+        let points = points(&members, coco.virtual_replicas);
         for key in lines(KEYS_HOSTS).map(unescape) {
             let hash = crc32fast::hash(&key);
-            let at = coco.points.iter().position(|&point| point > hash).unwrap_or(0);
-            assert_eq!(coco.owners(&key), [coco.owners[at]], "{targets} {key:?}");
+            let next =
+                points.iter().find(|point| point.position > hash.into()).unwrap_or(&points[0]);
+            assert_eq!(coco.circle.owners(hash), [next.owner], "{targets} {key:?}");
+            assert_eq!(coco.circle.point(hash), next.position);
         }
     }
 }

@@ -4,12 +4,28 @@
 //! could be wrong is refused by [`Ring::build`]. The ring does not know which targets are up and never changes: a new
 //! membership is a new ring.
 
+mod digest;
+mod error;
+mod owners;
+mod placement;
+#[cfg(test)]
+mod promises;
+#[cfg(test)]
+mod refusals;
+mod space;
 #[cfg(test)]
 mod tests;
 
-use crate::coco::CocoRing;
+pub use error::RingError;
+pub(crate) use owners::OWNERS_MAX;
+pub use owners::{Owners, OwnersIter};
+#[cfg(test)]
+pub(crate) use placement::points as points_of;
+pub use space::{Cuts, Located, Space, Spot};
+
 use crate::slots::Slots;
-use crate::{Algorithm, Key, Member, Members, TargetIdx};
+use crate::{Algorithm, Key, Members, TargetIdx, points};
+use placement::Placement;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,58 +34,108 @@ use std::sync::Arc;
 pub struct Ring(Arc<Inner>);
 
 struct Inner {
+    algorithm: Algorithm,
     members: Members,
     replicas: usize,
+    replicas_asked: usize,
     placement: Placement,
 }
 
-/// One arm per [`Algorithm`].
-enum Placement {
-    Xxh3(Slots),
-    Coco(CocoRing),
-}
-
 impl Ring {
-    /// Most owners that a key can have; at 16 the table of an `xxh3` ring takes 16 MiB.
-    const REPLICAS_MAX: usize = 16;
+    /// Most replicas that may be asked for.
+    const REPLICAS_MAX: usize = OWNERS_MAX;
 
-    /// Builds the whole table: for `xxh3` 2^19 slots, about a nanosecond for each slot and member.
+    /// Builds the whole table: for `xxh3` 2^19 slots, about a nanosecond for each slot and member; for others less.
     ///
     /// # Errors
-    /// When `replicas` is 0, more than the members or more than 16, or when Coco 1.x could not have run this ring.
+    /// When `replicas` is 0, more than the members (but for carbon, which then gives fewer) or more than 16, or when
+    /// the original of the algorithm could not have run this ring, or leaves open what it would do.
     pub fn build(
         algorithm: Algorithm,
         members: &Members,
         replicas: usize,
     ) -> Result<Self, RingError> {
-        match replicas {
-            0 => return Err(RingError::NoReplicas),
-            _ if replicas > members.len() => {
-                return Err(RingError::TooFewMembers { replicas, members: members.len() });
-            }
-            _ if replicas > Self::REPLICAS_MAX => {
-                return Err(RingError::TooManyReplicas { replicas });
-            }
-            _ => {}
-        }
-        let placement = match algorithm {
-            Algorithm::Xxh3 => Placement::Xxh3(Slots::build(members, replicas)),
-            Algorithm::Coco => {
-                check_coco(members, replicas)?;
-                Placement::Coco(CocoRing::build(members))
-            }
-        };
-        Ok(Self(Arc::new(Inner { members: members.clone(), replicas, placement })))
+        error::check(algorithm, members, replicas)?;
+        let (placement, given) = Placement::build(algorithm, members, replicas)?;
+        Ok(Self(Arc::new(Inner {
+            algorithm,
+            members: members.clone(),
+            replicas: given,
+            replicas_asked: replicas,
+            placement,
+        })))
     }
 
-    /// The owners of a key: as many as there are replicas, distinct, the primary first.
+    /// The owners of a key: as many as there are [`replicas`](Self::replicas), distinct, the primary first.
     #[inline]
     #[must_use]
-    pub fn owners(&self, key: &Key<'_>) -> &[TargetIdx] {
+    pub fn owners(&self, key: &Key<'_>) -> Owners<'_> {
         match &self.0.placement {
-            Placement::Xxh3(slots) => slots.owners(key.xxh3()),
-            Placement::Coco(coco) => coco.owners(key.bytes()),
+            Placement::Xxh3(slots) => Owners::table(slots.owners(key.xxh3())),
+            Placement::Coco(coco) => Owners::table(coco.owners(key.bytes())),
+            _ => self.owners_by_other_hash(key.bytes()),
         }
+    }
+
+    /// Apart, so that the lookups which take but some nanoseconds are inlined.
+    #[inline(never)]
+    fn owners_by_other_hash(&self, key: &[u8]) -> Owners<'_> {
+        self.0.placement.owners_at(self.space().position_of(key))
+    }
+
+    /// Where a key falls, and how it came to be there: what [`owners`](Self::owners) does, in words.
+    #[must_use]
+    pub fn locate(&self, key: &Key<'_>) -> Located<'_> {
+        let space = self.space();
+        let hash = space.hash(key.bytes());
+        let position = space.position(hash);
+        let spot = self.0.placement.spot(position, space);
+        Located { space, hash, position, spot, owners: self.owners_at(position) }
+    }
+
+    /// What a key's hash is a position in. Rings with equal spaces can be compared without any keys.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        self.0.algorithm.space()
+    }
+
+    /// The owners of all keys whose hash has this position in the ring's [`Space`].
+    #[must_use]
+    pub fn owners_at(&self, position: u64) -> Owners<'_> {
+        self.0.placement.owners_at(position)
+    }
+
+    /// Where in the space the owners change.
+    #[must_use]
+    pub fn cuts(&self) -> Cuts {
+        self.0.placement.cuts(self.space())
+    }
+
+    /// Targets that own nothing anywhere on a ring with points, as primary or as replica, each with the target that
+    /// owns the place of its first point. Looks through the whole table.
+    ///
+    /// Where there are no points there are none such: in a list or among buckets every target has its part, and no
+    /// other has the place of a target whose weight is too small for a slot of `xxh3`.
+    #[must_use]
+    pub fn idle(&self) -> Vec<(TargetIdx, TargetIdx)> {
+        let Some(owners) = self.0.placement.all_owners() else { return Vec::new() };
+        let mut owns = vec![false; self.members().len()];
+        owners.iter().for_each(|&owner| owns[usize::from(owner)] = true);
+        TargetIdx::each(self.members())
+            .filter(|&(target, _)| !owns[usize::from(target)])
+            .filter_map(|(target, member)| {
+                let label = placement::labels(self.algorithm(), member).into_iter().next()?;
+                Some((target, *self.owners_at(self.space().position_of(&label)).first()?))
+            })
+            .collect()
+    }
+
+    /// 16 hexadecimal digits: equal on two routers when algorithm, replicas and all that the algorithm looks at of the
+    /// members are equal. What the algorithm does not look at (addresses under `xxh3`, the order where it does not
+    /// count) does not change it. `testdata/README.md` gives the format.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest::digest(self)
     }
 
     /// Reads the key's place in the table, so that a following [`owners`](Self::owners) finds it in the
@@ -80,8 +146,8 @@ impl Ring {
     pub fn touch(&self, key: &Key<'_>) -> u16 {
         match &self.0.placement {
             Placement::Xxh3(slots) => slots.owners(key.xxh3()).first().map_or(0, |&idx| idx.into()),
-            // Its few points stay in the cache by themselves.
-            Placement::Coco(_) => 0,
+            // To hash twice costs more than to wait.
+            _ => 0,
         }
     }
 
@@ -89,16 +155,18 @@ impl Ring {
     #[inline]
     #[must_use]
     pub fn owner(&self, key: &Key<'_>) -> TargetIdx {
-        self.owners(key)[0] // never empty: `build` refuses 0 replicas
+        // Never empty, since `build` refuses 0 replicas. Not by `owners`, whose two kinds cost a nanosecond to tell.
+        match &self.0.placement {
+            Placement::Xxh3(slots) => slots.owners(key.xxh3())[0],
+            Placement::Coco(coco) => coco.owners(key.bytes())[0],
+            _ => self.owners_by_other_hash(key.bytes())[0],
+        }
     }
 
     /// The algorithm that was asked for.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        match self.0.placement {
-            Placement::Xxh3(_) => Algorithm::Xxh3,
-            Placement::Coco(_) => Algorithm::Coco,
-        }
+        self.0.algorithm
     }
 
     /// How many owners each key has, 1 or more.
@@ -107,19 +175,28 @@ impl Ring {
         self.0.replicas
     }
 
+    /// How many owners were asked for: more than [`replicas`](Self::replicas) on a ring of carbon's that has not so
+    /// many targets, or hosts if these must differ.
+    #[must_use]
+    pub fn replicas_asked(&self) -> usize {
+        self.0.replicas_asked
+    }
+
     /// The members that the ring was built from; a [`TargetIdx`] is a position in them.
     #[must_use]
     pub fn members(&self) -> &Members {
         &self.0.members
     }
 
-    /// Coco 1.x's count of virtual replicas for each target; for `xxh3`, which has none, the slots for each target:
-    /// 2^19 divided by the number of members, rounded down.
+    /// How many points each target has on the ring; without points, its buckets: for `xxh3` 2^19 slots divided by the
+    /// number of members, rounded down, else 1.
     #[must_use]
     pub fn virtual_replicas(&self) -> usize {
         match &self.0.placement {
-            Placement::Xxh3(_) => Slots::COUNT / self.0.members.len(),
+            Placement::Xxh3(_) => Slots::COUNT / self.members().len(),
             Placement::Coco(coco) => coco.virtual_replicas(),
+            Placement::Table(_) | Placement::Circle(_) => points::POINTS_EACH as usize,
+            Placement::Modulo(_) | Placement::Jump(_) => 1,
         }
     }
 
@@ -127,8 +204,8 @@ impl Ring {
     #[must_use]
     pub fn shadows(&self) -> Option<Vec<String>> {
         match &self.0.placement {
-            Placement::Xxh3(_) => None,
             Placement::Coco(coco) => Some(coco.shadows()),
+            _ => None,
         }
     }
 }
@@ -141,69 +218,5 @@ impl fmt::Debug for Ring {
             .field("members", &self.members().len())
             .field("replicas", &self.replicas())
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a ring was not built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RingError {
-    /// No owner was asked for.
-    #[error("0 replicas: every key needs at least one owner")]
-    NoReplicas,
-    /// More distinct owners were asked for than there are targets.
-    #[error("{replicas} replicas of {members} targets: add targets or ask for at most {members}")]
-    TooFewMembers {
-        /// How many owners were asked for.
-        replicas: usize,
-        /// How many members there are.
-        members: usize,
-    },
-    /// The table would grow beyond its bound.
-    #[error("{replicas} replicas: a ring keeps at most {max}", max = Ring::REPLICAS_MAX)]
-    TooManyReplicas {
-        /// How many owners were asked for.
-        replicas: usize,
-    },
-    /// Coco 1.x has no such ring to be equal to.
-    #[error(
-        "hash \"coco\" with {members} targets: coco 1.x itself fails with 101 or more targets; use at most {max}, or \"xxh3\"",
-        max = CocoRing::TARGETS_MAX
-    )]
-    CocoTargets {
-        /// How many members there are.
-        members: usize,
-    },
-    /// Coco 1.x gives each key one owner a tier.
-    #[error(
-        "hash \"coco\" with {replicas} replicas: coco 1.x has one owner a tier; use 1, or \"xxh3\""
-    )]
-    CocoReplicas {
-        /// How many owners were asked for.
-        replicas: usize,
-    },
-    /// Coco 1.x knows no weights.
-    #[error(
-        "hash \"coco\" with weight {weight} of target {id:?}: coco 1.x has no weights; use 1, or \"xxh3\""
-    )]
-    CocoWeight {
-        /// The first target whose weight is not 1.
-        id: String,
-        /// Its weight.
-        weight: u64,
-    },
-}
-
-fn check_coco(members: &Members, replicas: usize) -> Result<(), RingError> {
-    if members.len() > CocoRing::TARGETS_MAX {
-        return Err(RingError::CocoTargets { members: members.len() });
-    }
-    if replicas > 1 {
-        return Err(RingError::CocoReplicas { replicas });
-    }
-    match members.iter().find(|member| member.weight.get() != 1) {
-        Some(Member { id, weight, .. }) => {
-            Err(RingError::CocoWeight { id: id.clone(), weight: weight.get() })
-        }
-        None => Ok(()),
     }
 }
