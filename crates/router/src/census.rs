@@ -14,9 +14,6 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Series whose names are kept to be listed by `/tiers` and `/blacklisted`.
-pub(crate) const NAMES_MAX: usize = 10_000;
-
 /// Hosts whose series are counted one by one for `metrics_per_host`.
 const HOSTS_MAX: usize = 200_000;
 
@@ -24,7 +21,7 @@ const HOSTS_MAX: usize = 200_000;
 const TICK_SECONDS: u64 = 10;
 
 /// A series as it is first met.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Arrival<'a> {
     /// Hash of the whole identity.
     pub(crate) hash: u64,
@@ -32,6 +29,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) host: &'a [u8],
     /// collectd: plugin/instance/type/type_instance, empty parts left out. Graphite: empty.
     pub(crate) rest: &'a [u8],
+    /// collectd: the identifier behind the host, `plugin[-instance]/type[-instance]`. Graphite: empty.
+    pub(crate) identifier: &'a [u8],
 }
 
 /// Owners of a new series, tier by tier.
@@ -64,6 +63,7 @@ struct Known {
     slots: Vec<SlotCount>,
     hosts: HashMap<Box<[u8]>, HostCount>,
     names: Vec<Name>,
+    names_max: usize,
 }
 
 /// Distinct keys and series of one target.
@@ -87,13 +87,15 @@ pub(crate) struct Name {
     hash: u64,
     pub(crate) host: Box<[u8]>,
     pub(crate) rest: Box<[u8]>,
+    pub(crate) identifier: Box<[u8]>,
     /// Slots of its owners, tier by tier.
     pub(crate) slots: Box<[usize]>,
 }
 
 impl Census {
-    /// A census of up to `series_max` exact series over `slots` targets.
-    pub(crate) fn new(series_max: usize, slots: usize) -> Self {
+    /// A census of up to `series_max` exact series over `slots` targets; the first `names_max` are
+    /// kept by name.
+    pub(crate) fn new(series_max: usize, names_max: usize, slots: usize) -> Self {
         let sampled = (series_max / 16).max(1024);
         let level = |max, weight| Level { seen: SeenSet::new(max), weight };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -101,6 +103,7 @@ impl Census {
             levels: vec![level(series_max, 1), level(sampled, 64), level(sampled, 4096)],
             known: Mutex::new(Known {
                 slots: vec![SlotCount::default(); slots],
+                names_max,
                 ..Known::default()
             }),
             started: Instant::now(),
@@ -132,11 +135,12 @@ impl Census {
     /// Counts a series that [`see`](Self::see) found to be new.
     pub(crate) fn admit(&self, arrival: Arrival<'_>, weight: u64, owners: &[Owned]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { slots, hosts, names } = &mut *known;
-        if names.len() < NAMES_MAX {
-            let (host, rest) = (arrival.host.into(), arrival.rest.into());
+        let Known { slots, hosts, names, names_max } = &mut *known;
+        if names.len() < *names_max {
+            let Arrival { hash, host, rest, identifier } = arrival;
             let slots = owners.iter().map(|owned| owned.slot).collect();
-            names.push(Name { hash: arrival.hash, host, rest, slots });
+            let [host, rest, identifier] = [host, rest, identifier].map(Box::from);
+            names.push(Name { hash, host, rest, identifier, slots });
         }
         let full = hosts.len() >= HOSTS_MAX;
         let mut new_host = false;
@@ -170,6 +174,13 @@ impl Census {
             || self.known.lock().unwrap_or_else(PoisonError::into_inner).hosts.len() >= HOSTS_MAX
     }
 
+    /// Distinct series over all targets; an estimate if [`is_estimated`](Self::is_estimated).
+    pub(crate) fn series(&self) -> u64 {
+        let followed = |level: &Level| level.seen.len.load(Ordering::Relaxed);
+        let stands_for = |level: &Level| level.weight * u64::try_from(followed(level)).unwrap_or(0);
+        self.levels.iter().map(stands_for).sum()
+    }
+
     /// The counts of each slot, and for each slot the number of series of each of its hosts.
     pub(crate) fn counts(&self) -> (Vec<SlotCount>, Vec<Vec<u64>>) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,9 +195,13 @@ impl Census {
         (known.slots.clone(), per_host)
     }
 
-    /// The kept names, each with the Unix second (to 10 s) when it was last seen.
-    pub(crate) fn names(&self) -> Vec<(Name, u64)> {
-        let names = self.known.lock().unwrap_or_else(PoisonError::into_inner).names.clone();
+    /// Up to `count` of the kept names, from the one at `start` on, each with the Unix second (to 10 s)
+    /// when it was last seen. New series wait meanwhile: ask for few at a time.
+    pub(crate) fn names(&self, start: usize, count: usize) -> Vec<(Name, u64)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = known.names.get(start..).unwrap_or_default();
+        let names: Vec<Name> = names.iter().take(count).cloned().collect();
+        drop(known);
         let seen_at = |name: &Name| {
             let tick = self.levels.iter().find_map(|level| level.seen.tick_of(name.hash));
             self.started_unix + tick.unwrap_or(1).saturating_sub(1) * TICK_SECONDS
@@ -319,26 +334,27 @@ mod tests {
         for round in 0..2 {
             for n in 0..series {
                 if let Some(weight) = census.see(mix(n), 1 + round) {
-                    let arrival = Arrival { hash: mix(n), host: b"h", rest: b"r" };
+                    let arrival = Arrival { hash: mix(n), host: b"h", ..Arrival::default() };
                     census.admit(arrival, weight, &[Owned { slot: 0, by_host: false }]);
                     total += weight;
                 }
             }
         }
         assert_eq!(census.counts().0[0].series, total);
+        assert_eq!(census.series(), total);
         total
     }
 
     #[test]
     fn counts_are_exact_up_to_the_bound() {
-        let census = Census::new(100_000, 1);
+        let census = Census::new(100_000, 0, 1);
         assert_eq!(count(&census, 99_999), 99_999);
         assert!(!census.is_estimated());
     }
 
     #[test]
     fn beyond_the_bound_the_count_is_an_estimate_and_says_so() {
-        let census = Census::new(50_000, 1);
+        let census = Census::new(50_000, 0, 1);
         let estimate = count(&census, 1_000_000);
         assert!(census.is_estimated());
         assert!((850_000..1_150_000).contains(&estimate), "{estimate}");
@@ -346,13 +362,13 @@ mod tests {
 
     #[test]
     fn the_series_of_a_host_count_for_the_targets_of_the_host() {
-        let census = Census::new(1000, 3);
+        let census = Census::new(1000, 100, 3);
         for n in 0..10 {
             let hash = mix(n);
             assert_eq!(census.see(hash, 7), Some(1));
             let host: &[u8] = if n < 7 { b"web" } else { b"db" };
             let owners = [Owned { slot: 0, by_host: true }, Owned { slot: 2, by_host: true }];
-            census.admit(Arrival { hash, host, rest: b"r" }, 1, &owners);
+            census.admit(Arrival { hash, host, ..Arrival::default() }, 1, &owners);
             assert_eq!(census.see(hash, 8), None);
         }
         let (slots, mut per_host) = census.counts();
@@ -360,7 +376,7 @@ mod tests {
         assert_eq!(slots[1], SlotCount::default());
         per_host[2].sort_unstable();
         assert_eq!(per_host[2], [3, 7]);
-        assert_eq!(census.names().len(), 10);
-        assert_eq!(census.names()[0].1, census.started_unix + 70);
+        assert_eq!(census.names(0, 100).len(), 10);
+        assert_eq!(census.names(0, 1)[0].1, census.started_unix + 70);
     }
 }

@@ -32,7 +32,10 @@ pub mod telemetry;
 pub use ledger::{Ledger, ListenerCounts, SampleFates, TargetFates, TierFates};
 pub use listen::bind::BindError;
 pub use router::{Bound, Drained, Handle, Running, SeriesSeen, StartError, TierView};
-pub use routes::{Routes, TierOwners};
+pub use routes::{
+    Routes, TierOwners,
+    explain::{Explained, Owner, PlacedName, TakenAs, TierExplained},
+};
 pub use target::{
     Shed, State,
     embedded::{Point, Series},

@@ -6,7 +6,10 @@
 use std::{fmt, time::Duration};
 
 use coco_ring::Ring;
+use coco_wire::names::{Named, Names};
 use regex::bytes::Regex;
+
+use crate::routes::asked;
 
 /// Everything a router does, as values that were checked before.
 #[derive(Debug, Clone)]
@@ -73,6 +76,8 @@ pub struct TierPlan {
     pub protocol: TargetProtocol,
     /// Which bytes of a collectd sample are hashed.
     pub key: KeyRule,
+    /// What becomes of a Graphite line's name, and which bytes of it are hashed.
+    pub names: Names,
     /// The placement function over `targets`, in the same order.
     pub ring: Ring,
     /// The targets; position is the ring's `TargetIdx`.
@@ -83,6 +88,14 @@ pub struct TierPlan {
     pub block_timeout: Duration,
     /// Largest datagram sent to a collectd or Graphite UDP target, in bytes.
     pub datagram_bytes_max: usize,
+}
+
+impl TierPlan {
+    /// What the tier makes of a name that somebody asks for, and which bytes it hashes; `None` if no
+    /// sample can come under it. What had to be put together stands in `scratch`.
+    pub fn named<'a>(&self, name: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Named<'a>> {
+        asked(self.protocol, &self.names, name, scratch)
+    }
 }
 
 /// What a target speaks.
@@ -100,7 +113,21 @@ pub enum TargetProtocol {
     Embedded,
 }
 
-/// Which bytes of a collectd sample are hashed. Graphite lines always hash their name.
+impl TargetProtocol {
+    /// Whether its targets take collectd samples.
+    #[must_use]
+    pub const fn carries_collectd(self) -> bool {
+        matches!(self, Self::Collectd | Self::Embedded)
+    }
+
+    /// Whether its targets take Graphite lines.
+    #[must_use]
+    pub const fn carries_lines(self) -> bool {
+        !matches!(self, Self::Collectd)
+    }
+}
+
+/// Which bytes of a collectd sample are hashed. What is hashed of a Graphite name is said by [`Names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyRule {
     /// The host field: all series of a host share an owner, as in Coco 1.x.
@@ -129,10 +156,17 @@ pub struct Limits {
     pub connections_max: usize,
     /// Distinct series counted exactly for the `hash.*` counters; beyond it they are estimates.
     pub series_max: usize,
+    /// Series kept by name, to be listed: the first ones seen.
+    pub names_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { line_bytes_max: 4096, connections_max: 10_000, series_max: 1_000_000 }
+        Self {
+            line_bytes_max: 4096,
+            connections_max: 10_000,
+            series_max: 1_000_000,
+            names_max: 10_000,
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coco_wire::names::Names;
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -23,7 +24,7 @@ use crate::{
         accept,
         bind::{BindError, BoundListener, Sockets, bind},
     },
-    plan::{Plan, TargetProtocol},
+    plan::{KeyRule, Plan, TargetProtocol},
     routes::Routes,
     shard::{ShardPlan, Stage, Stages},
     shared::{Reports, Shared},
@@ -231,8 +232,14 @@ pub struct TierView {
     pub name: String,
     /// What its targets speak.
     pub protocol: TargetProtocol,
+    /// Which bytes of a collectd sample are hashed.
+    pub key: KeyRule,
+    /// What becomes of Graphite names.
+    pub names: Names,
     /// The placement function and its numbers.
     pub ring: coco_ring::Ring,
+    /// The digest of the ring.
+    pub digest: String,
     /// Address texts of its targets, in the order of the file.
     pub labels: Vec<String>,
     /// State of each target's connection.
@@ -256,6 +263,8 @@ pub struct SeriesSeen {
     pub host: Vec<u8>,
     /// collectd: plugin/instance/type/type_instance, empty parts left out. Graphite: empty.
     pub rest: Vec<u8>,
+    /// collectd: the identifier behind the host, `plugin[-instance]/type[-instance]`. Graphite: empty.
+    pub identifier: Vec<u8>,
     /// Its owners: tier and target.
     pub owners: Vec<(String, String)>,
     /// Unix time of the last sample, to 10 s.
@@ -268,9 +277,9 @@ impl Handle {
         self.0.routes.load_full()
     }
 
-    /// Counts one look-up in every tier.
-    pub fn count_lookup(&self) {
-        self.0.routes.load().tiers.iter().for_each(|tier| tier.lookups.add(1));
+    /// Counts so many look-ups in every tier.
+    pub fn count_lookups(&self, count: u64) {
+        self.0.routes.load().tiers.iter().for_each(|tier| tier.lookups.add(count));
     }
 
     /// All fates, exact at one moment.
@@ -311,7 +320,10 @@ impl Handle {
             TierView {
                 name: tier.name.clone(),
                 protocol: tier.protocol,
+                key: tier.key,
+                names: tier.names.clone(),
                 ring: tier.ring.clone(),
+                digest: tier.digest.clone(),
                 labels: targets.iter().map(|t| t.plan.label.clone()).collect(),
                 states: targets.iter().map(|t| t.state().as_str()).collect(),
                 keys: counts.iter().map(|count| count.keys).collect(),
@@ -324,28 +336,40 @@ impl Handle {
         routes.tiers.iter().map(view).collect()
     }
 
-    /// The first 10,000 series seen, by name.
-    pub fn series(&self) -> Vec<SeriesSeen> {
-        self.seen(&self.0.census)
+    /// Distinct series seen, over all targets.
+    pub fn series_count(&self) -> u64 {
+        self.0.census.series()
     }
 
-    /// The first 10,000 series that the blacklist took out, by name.
+    /// Number of the set of members in force, from 1.
+    pub fn epoch(&self) -> u64 {
+        self.0.routes.load().epoch
+    }
+
+    /// Up to `count` of the series known by name, from the one at `start` on; known are the first ones
+    /// seen, as many as [`crate::plan::Limits::names_max`] allows. New series wait meanwhile.
+    pub fn series(&self, start: usize, count: usize) -> Vec<SeriesSeen> {
+        self.seen(&self.0.census, start, count)
+    }
+
+    /// The first series that the blacklist took out, by name.
     pub fn blacklisted(&self) -> Vec<SeriesSeen> {
-        self.seen(&self.0.blacklisted)
+        self.seen(&self.0.blacklisted, 0, usize::MAX)
     }
 
-    fn seen(&self, census: &Census) -> Vec<SeriesSeen> {
+    fn seen(&self, census: &Census, start: usize, count: usize) -> Vec<SeriesSeen> {
         let routes = self.0.routes.load();
         let owner = |slot: &usize| {
             let target = routes.targets.get(*slot)?;
             Some((target.tier.clone(), target.plan.label.clone()))
         };
-        let names = census.names().into_iter();
+        let names = census.names(start, count).into_iter();
         names
             .map(|(name, last_seen)| SeriesSeen {
                 owners: name.slots.iter().filter_map(owner).collect(),
                 host: name.host.into_vec(),
                 rest: name.rest.into_vec(),
+                identifier: name.identifier.into_vec(),
                 last_seen,
             })
             .collect()

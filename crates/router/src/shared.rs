@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use crate::{
-    census::{Arrival, Census, NAMES_MAX},
+    census::{Arrival, Census},
     ledger::Gate,
     listen::Listener,
     pipeline::Source,
@@ -47,6 +47,9 @@ pub(crate) struct Shared {
     queue_bytes_min: usize,
 }
 
+/// Series that the blacklist took out and that are kept by name.
+const BLACKLISTED_MAX: usize = 10_000;
+
 /// Most bytes read from one TCP client at once, and the least.
 const READ_BYTES: RangeInclusive<usize> = 4 * 1024..=256 * 1024;
 
@@ -60,8 +63,12 @@ impl Shared {
         let routes = Routes::new(plan, &registry);
         let queue_bytes_min = plan.tiers.iter().map(|tier| tier.queue_bytes).min();
         Self {
-            census: Census::new(plan.limits.series_max, routes.targets.len()),
-            blacklisted: Census::new(NAMES_MAX, 0),
+            census: Census::new(
+                plan.limits.series_max,
+                plan.limits.names_max,
+                routes.targets.len(),
+            ),
+            blacklisted: Census::new(BLACKLISTED_MAX, BLACKLISTED_MAX, 0),
             routes: ArcSwap::from_pointee(routes),
             listeners,
             gate: Gate::default(),
@@ -150,6 +157,16 @@ impl Reports {
                 peer,
                 detail,
                 "malformed input; more of it is counted and summed up each minute"
+            );
+        });
+    }
+
+    /// Tells once that a tier does not take some names; the rest is in its counters.
+    pub(crate) fn bad_name(&self, tier: &str) {
+        self.once("bad_name", tier, || {
+            tracing::warn!(
+                tier,
+                "a line has a name that this tier does not take; it is shed here, as all more of them"
             );
         });
     }

@@ -4,6 +4,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::{client::ApiUrl, plan::Percent};
+
 /// Carries every metric of a fleet to the storage node that owns it.
 ///
 /// Takes collectd's binary protocol and Graphite lines and pickles, and sends each sample to its
@@ -31,13 +33,24 @@ pub struct Cli {
 pub enum Command {
     /// Check a configuration file and name every fault in it; nothing is started
     ///
-    /// Prints faults with their lines, or notes worth knowing. Exit status: 0 the file is good, 78 it
-    /// has faults or cannot be read.
+    /// Prints faults with their lines, or notes worth knowing and a digest of each ring: two routers
+    /// with equal digests place every key alike. Exit status: 0 the file is good, 3 it differs from the
+    /// Coco that --against names, 78 it has faults or cannot be read.
     Check(Check),
     /// Show which targets own a name, with the code that routes; nothing is started
     ///
-    /// A name is the host of collectd samples or the name of a Graphite series.
+    /// A name is the host of collectd samples, their identifier where a tier has key = "series", or the
+    /// name of a Graphite series.
     Lookup(Lookup),
+    /// Tell all that decides about a name: filter, cleaned name, key, hash, place on the ring, owners
+    ///
+    /// Asks a running Coco, or with --config a file.
+    Explain(Explain),
+    /// Show what moves when one configuration takes the place of another; nothing is started
+    ///
+    /// Tiers are matched by their names, targets by their ids. Shares are counted over the whole key
+    /// space where that can be done. Exit status: 0 done, 3 a tier moves more than `--fail-above` allows.
+    Plan(Plan),
 }
 
 /// Arguments of `coco check`.
@@ -45,6 +58,26 @@ pub enum Command {
 pub struct Check {
     /// Configuration file to check
     pub config: PathBuf,
+    /// Compare its tiers and rings with those of the Coco that runs here, as http://127.0.0.1:9090
+    #[arg(long, value_name = "URL")]
+    pub against: Option<ApiUrl>,
+}
+
+/// Arguments of `coco explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Explain {
+    /// Configuration file to ask, instead of a running Coco
+    #[arg(short, long, value_name = "CONFIG", conflicts_with = "url")]
+    pub config: Option<PathBuf>,
+    /// API of the running Coco to ask
+    #[arg(short, long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    pub url: ApiUrl,
+    /// Print one JSON object for each name
+    #[arg(long)]
+    pub json: bool,
+    /// Names to explain: hosts of collectd samples, or Graphite names
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<OsString>,
 }
 
 /// Arguments of `coco lookup`.
@@ -67,14 +100,43 @@ pub struct Lookup {
     pub names: Vec<OsString>,
 }
 
+/// Arguments of `coco plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Plan {
+    /// Configuration file in force
+    pub old: PathBuf,
+    /// Configuration file that is to take its place
+    pub new: PathBuf,
+    /// Names to try, one a line, as for `coco lookup`; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub names: Option<PathBuf>,
+    /// Try the live series of a running Coco, as http://127.0.0.1:9090
+    #[arg(long, value_name = "URL", group = "source")]
+    pub from: Option<ApiUrl>,
+    /// Write a row for each copy to make: tier, name, old target, new target, with tabs between them
+    ///
+    /// The first line is `#tier`, `name`, `from`, `to`. A name is the one that the old target has it
+    /// under, byte for byte; but backslash, tab, LF and CR in it are written `\\`, `\t`, `\n` and `\r`.
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub moved: Option<PathBuf>,
+    /// Exit with status 3 when some tier moves more than this share of its copies, 0 to 100
+    #[arg(long, value_name = "PERCENT")]
+    pub fail_above: Option<Percent>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   coco                                        try it: everything on this machine
   coco check /etc/coco.toml                   name every fault before a restart does
   coco /etc/coco.toml                         run
   coco lookup --config /etc/coco.toml web-17  who owns web-17, in each tier
+  coco plan /etc/coco.toml next.toml          what moves when next.toml takes its place
+  coco explain web-17.load                    all that decides about it, from the running Coco
 
-Exit status: 0 done, 1 failed while running, 2 usage, 78 faulty configuration.";
+Exit status: 0 done, 1 failed while running, 2 usage, 3 not as asked, 78 faulty configuration.";
 
 #[cfg(test)]
 mod tests {
@@ -100,8 +162,14 @@ mod tests {
 
     #[test]
     fn check_takes_one_file() {
-        let check = Command::Check(Check { config: PathBuf::from("c.toml") });
-        assert_eq!(parse("coco check c.toml").unwrap().command, Some(check));
+        let check = |against: Option<&str>| {
+            let config = PathBuf::from("c.toml");
+            let against = against.map(|url| url.parse().unwrap());
+            Some(Command::Check(Check { config, against }))
+        };
+        assert_eq!(parse("coco check c.toml").unwrap().command, check(None));
+        let line = "coco check c.toml --against http://a:9090";
+        assert_eq!(parse(line).unwrap().command, check(Some("http://a:9090")));
     }
 
     #[test]
@@ -131,10 +199,46 @@ mod tests {
     }
 
     #[test]
+    fn plan_takes_two_files_and_one_source_of_names() {
+        let plan = Plan {
+            old: PathBuf::from("a.toml"),
+            new: PathBuf::from("b.toml"),
+            names: None,
+            from: None,
+            moved: None,
+            fail_above: None,
+            json: false,
+        };
+        let seen = |line: &str| parse(line).unwrap().command;
+        assert_eq!(seen("coco plan a.toml b.toml"), Some(Command::Plan(plan.clone())));
+        assert_eq!(
+            seen("coco plan a.toml b.toml --names - --moved m.tsv --fail-above 12.5% --json"),
+            Some(Command::Plan(Plan {
+                names: Some(PathBuf::from("-")),
+                moved: Some(PathBuf::from("m.tsv")),
+                fail_above: Some("12.5".parse().unwrap()),
+                json: true,
+                ..plan.clone()
+            }))
+        );
+        assert_eq!(
+            seen("coco plan a.toml b.toml --from http://[::1]:9090"),
+            Some(Command::Plan(Plan { from: Some("http://[::1]:9090/".parse().unwrap()), ..plan }))
+        );
+    }
+
+    #[test]
     fn mistakes_are_usage_errors() {
         for (line, kind) in [
+            ("coco plan a.toml", ErrorKind::MissingRequiredArgument),
+            ("coco plan a.toml b.toml --moved m.tsv", ErrorKind::MissingRequiredArgument),
+            ("coco plan a b --names n --from http://a:1", ErrorKind::ArgumentConflict),
+            ("coco plan a b --from https://a:1", ErrorKind::ValueValidation),
+            ("coco plan a b --fail-above 101", ErrorKind::ValueValidation),
             ("coco check", ErrorKind::MissingRequiredArgument),
             ("coco lookup web-17", ErrorKind::MissingRequiredArgument),
+            ("coco explain", ErrorKind::MissingRequiredArgument),
+            ("coco explain -c c.toml --url http://a a", ErrorKind::ArgumentConflict),
             ("coco a.toml b.toml", ErrorKind::ArgumentConflict),
             ("coco --port 1", ErrorKind::UnknownArgument),
         ] {

@@ -4,7 +4,17 @@
 //! before, and the order of the stop stands in [`run`](mod@run).
 
 mod api;
+pub mod check;
 pub mod cli;
+pub mod client;
 pub mod config;
+pub mod explain;
 pub mod lookup;
+pub mod plan;
+mod rows;
 pub mod run;
+
+/// What a check or a gate watches is not so; the message tells what it is. Exit status 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAsAsked(pub String);

@@ -35,7 +35,10 @@ fn answer_all(args: &Lookup, routes: &Routes) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     if args.names.is_empty() {
         for line in io::stdin().lock().split(b'\n') {
-            answer(args, routes, &line?, &mut out)?;
+            let line = line?;
+            // To the byte, if that is what was asked for.
+            let name = if args.raw { &line } else { without_cr(&line) };
+            answer(args, routes, name, &mut out)?;
         }
     } else {
         for name in &args.names {
@@ -54,9 +57,20 @@ fn answer(args: &Lookup, routes: &Routes, name: &[u8], out: &mut impl Write) -> 
         let object: Value = json!({ "name": name, "owners": owners_as_object(&owners) });
         return writeln!(out, "{object}");
     }
+    let mut rows = Vec::new();
+    write_rows(name, &owners, &mut rows);
+    out.write_all(&rows)
+}
+
+/// A line of a file that was written on Windows has one CR too many, and no name ends in one.
+pub(crate) fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Appends name, tier and targets, parted by tabs, a line for each tier.
+pub(crate) fn write_rows(name: &[u8], owners: &[TierOwners<'_>], out: &mut Vec<u8>) {
     for TierOwners { tier, targets } in owners {
-        out.write_all(name)?;
-        writeln!(out, "\t{tier}\t{}", targets.join(","))?;
+        out.extend_from_slice(name);
+        out.extend_from_slice(format!("\t{tier}\t{}\n", targets.join(",")).as_bytes());
     }
-    Ok(())
 }

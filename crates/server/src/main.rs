@@ -6,48 +6,60 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use coco_server::{
+    NotAsAsked,
+    check::check,
     cli::{Cli, Command},
     config::{Config, ConfigError},
+    explain::explain,
     lookup::lookup,
+    plan::{Verdict, plan},
     run::run,
 };
 
 /// Failed while running.
 const FAILED: u8 = 1;
 
+/// A check or a gate was asked for, and what it watches is not so.
+const NOT_AS_ASKED: u8 = 3;
+
 /// `EX_CONFIG` of sysexits.h: faulty configuration.
 const BAD_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Cli::parse() {
-        Cli { command: Some(Command::Check(args)), .. } => check(&args.config),
-        Cli { command: Some(Command::Lookup(args)), .. } => lookup(&args),
-        Cli { config: Some(path), .. } => Config::load(&path).map_err(Into::into).and_then(run),
+        Cli { command: Some(Command::Check(args)), .. } => check(&args).map(done),
+        Cli { command: Some(Command::Lookup(args)), .. } => lookup(&args).map(done),
+        Cli { command: Some(Command::Explain(args)), .. } => explain(&args).map(done),
+        Cli { command: Some(Command::Plan(args)), .. } => {
+            plan(&args).map(|verdict| match verdict {
+                Verdict::Passed => ExitCode::SUCCESS,
+                Verdict::Exceeded => ExitCode::from(NOT_AS_ASKED),
+            })
+        }
+        Cli { config: Some(path), .. } => {
+            Config::load(&path).map_err(Into::into).and_then(run).map(done)
+        }
         Cli { config: None, .. } => {
             print_welcome();
-            run(Config::embedded_default())
+            run(Config::embedded_default()).map(done)
         }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if error.is::<ConfigError>() => {
             eprintln!("{error}");
             ExitCode::from(BAD_CONFIG)
+        }
+        Err(error) if error.is::<NotAsAsked>() => {
+            eprintln!("{error}");
+            ExitCode::from(NOT_AS_ASKED)
         }
         Err(error) => {
             eprintln!("coco: {error:#}");
             ExitCode::from(FAILED)
         }
     }
-}
-
-fn check(path: &std::path::Path) -> anyhow::Result<()> {
-    let config = Config::load(path)?;
-    for note in &config.notes {
-        println!("note: {note}");
-    }
-    println!("{}: good", path.display());
-    Ok(())
 }
 
 fn print_welcome() {

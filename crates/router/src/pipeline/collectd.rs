@@ -20,6 +20,7 @@ use crate::{
     plan::KeyRule,
     routes::{Routes, Tier},
     shared::Shared,
+    target::Shed,
 };
 
 impl Pipeline {
@@ -159,7 +160,10 @@ impl Work {
         let host_len = identity.host.len();
         let rest = self.text.get(host_len + 1..).unwrap_or_default();
         let hash = XxHash3_64::oneshot(&self.text);
-        shared.note_blacklisted(Arrival { hash, host: identity.host, rest }, self.now.tick);
+        shared.note_blacklisted(
+            Arrival { hash, host: identity.host, rest, identifier: b"" },
+            self.now.tick,
+        );
         true
     }
 
@@ -216,6 +220,9 @@ impl Work {
         let mut path = Vec::new();
         collectd::filter_path(identity, &mut path);
         let rest = path.get(identity.host.len() + 1..).unwrap_or_default();
+        let mut name = Vec::new();
+        collectd::identifier(identity, &mut name);
+        let behind = name.get(identity.host.len() + 1..).unwrap_or_default();
         let mut host = HostKey::default();
         host.set(identity.host);
         let mut owners = Vec::new();
@@ -224,7 +231,8 @@ impl Work {
             let by_host = tier.key == KeyRule::Host;
             owners.extend(tier.slots(&key).map(|slot| Owned { slot, by_host }));
         }
-        shared.census.admit(Arrival { hash, host: identity.host, rest }, weight, &owners);
+        let arrival = Arrival { hash, host: identity.host, rest, identifier: behind };
+        shared.census.admit(arrival, weight, &owners);
     }
 
     /// Second pass, for the tiers that cannot take the datagram as it came: each sample is packed
@@ -244,11 +252,12 @@ impl Work {
                     continue;
                 }
                 let key = collectd_key(tier, &host, identity, Kind::of(&item), &mut self.text);
-                for slot in tier.slots(&key) {
+                for &owner in tier.ring.owners(&key).iter() {
+                    let slot = tier.slot(owner);
                     let Some(open) = self.open.get_mut(slot) else { continue };
                     touch(&mut self.touched, slot, open);
                     if !pack(&item, open) {
-                        self.oversize.push((slot, 1));
+                        self.unsendable.push((slot, Shed::Oversize));
                     }
                 }
             }
@@ -307,5 +316,9 @@ fn collectd_key<'a>(
     }
     text.clear();
     collectd::identifier(identity, text);
+    if tier.carries_lines() && memchr(b';', text).is_some() {
+        let mut scratch = Vec::new();
+        *text = tag_key(text, &mut scratch).to_vec();
+    }
     Key::new(text)
 }

@@ -7,25 +7,18 @@
 mod block;
 mod collectd;
 mod identity;
+mod lines;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use block::{Block, Pending};
 use collectd::Whole;
 use identity::SeriesHash;
 
-use coco_ring::Key;
-use coco_wire::{
-    line::{self, Line, LineError, Timestamp},
-    pickle,
-};
-use memchr::memchr;
 use regex::bytes::Regex;
 
 use crate::{
-    census::{Arrival, Owned},
     chunk::OpenChunk,
     listen::Listener,
     routes::Routes,
@@ -33,9 +26,6 @@ use crate::{
     tally::Tally,
     target::{Shed, queue::Feeder},
 };
-
-/// Bytes of pickled datapoints that are routed at once: a frame may hold many times its size.
-const DATAPOINTS_BYTES: usize = 64 * 1024;
 
 /// The data path of one shard.
 #[derive(Debug)]
@@ -54,13 +44,14 @@ struct Work {
     open: Vec<OpenChunk>,
     /// Slots whose open chunk is not empty.
     touched: Vec<usize>,
-    /// Samples that fit into no datagram, by slot.
-    oversize: Vec<(usize, u64)>,
+    /// Samples that cannot be sent to the target in a slot, and why.
+    unsendable: Vec<(usize, Shed)>,
     tally: Tally,
     /// Bytes of a key or a path that has to be put together.
     text: Vec<u8>,
-    /// A line whose time had to be filled in.
-    stamped: Vec<u8>,
+    /// A name, and a line, that could not go on as they came.
+    name: Vec<u8>,
+    rewritten: Vec<u8>,
     /// Pickled datapoints as lines.
     datapoints: Vec<u8>,
     /// Verdict of the filter on each item of the present datagram.
@@ -89,10 +80,11 @@ impl Pipeline {
             blacklist: routes.blacklist.clone(),
             open: routes.targets.iter().map(open).collect(),
             touched: Vec::with_capacity(routes.targets.len()),
-            oversize: Vec::new(),
+            unsendable: Vec::new(),
             tally: Tally::default(),
             text: Vec::new(),
-            stamped: Vec::new(),
+            name: Vec::new(),
+            rewritten: Vec::new(),
             datapoints: Vec::new(),
             passed: Vec::new(),
             whole: routes.collectd_tiers().map(|_| Whole::default()).collect(),
@@ -112,114 +104,6 @@ impl Pipeline {
         }
         let unix_seconds = Shared::unix_seconds();
         self.work.now = Batch { unix_seconds, tick: self.shared.census.tick() };
-    }
-
-    /// Routes a batch of lines; each ends in LF, but the last one need not.
-    pub(crate) fn lines(&mut self, batch: &[u8], from: &Source<'_>) {
-        let plain = line::is_plain(batch);
-        let parse = if plain { line::parse_plain } else { line::parse };
-        let line_bytes_max = self.shared.limits.line_bytes_max;
-        let mut block = Block::default();
-        let mut rest = batch;
-        while !rest.is_empty() {
-            let end = memchr(b'\n', rest).unwrap_or(rest.len());
-            let (text, behind) = rest.split_at(end);
-            rest = behind.get(1..).unwrap_or_default();
-            let parsed =
-                if is_long(text, line_bytes_max) { Err(LineError::TooLong) } else { parse(text) };
-            match parsed {
-                Ok(line) => self.line(line, &mut block),
-                Err(error) => self.reject_line(error, text, from),
-            }
-        }
-        self.route_block(&mut block);
-    }
-
-    /// Routes the datapoints of one pickle frame, as the lines that they stand for.
-    pub(crate) fn pickle(&mut self, frame: &[u8], from: &Source<'_>) {
-        let mut lines = std::mem::take(&mut self.work.datapoints);
-        let now = self.work.now.unix_seconds;
-        let decoded = pickle::decode(frame, |element| match element {
-            Ok(datapoint) => {
-                datapoint.append_to(now, &mut lines);
-                lines.push(b'\n');
-                if lines.len() >= DATAPOINTS_BYTES {
-                    self.lines(&lines, from);
-                    lines.clear();
-                }
-            }
-            Err(error) => {
-                self.reject(error.as_str(), from, || "element of a pickle".to_owned());
-            }
-        });
-        self.lines(&lines, from);
-        lines.clear();
-        self.work.datapoints = lines;
-        if let Err(error) = decoded {
-            self.reject(error.kind.as_str(), from, || {
-                format!("pickle of {} bytes: {error}", frame.len())
-            });
-        }
-    }
-
-    /// Counts and filters one parsed line, and adds it to the block; routes a full block.
-    #[inline]
-    fn line<'a>(&mut self, line: Line<'a>, block: &mut Block<'a>) {
-        let Self { shared, routes, work } = self;
-        work.tally.decoded += 1;
-        if work.blacklist.as_ref().is_some_and(|re| re.is_match(line.name)) {
-            work.tally.filtered += 1;
-            let key = Key::new(line::tag_key(line.name, &mut work.text));
-            let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
-            return shared.note_blacklisted(arrival, work.now.tick);
-        }
-        if routes.line_tiers().len() == 0 {
-            work.tally.unroutable += 1;
-            return;
-        }
-        work.tally.routed_lines += 1;
-        // A name whose tags had to be sorted is rare; its key is made again when it is routed.
-        let in_place = std::ptr::eq(line::tag_key(line.name, &mut work.text), line.name);
-        block.push(line, in_place.then(|| Key::new(line.name)));
-        if block.is_full() {
-            self.route_block(block);
-        }
-    }
-
-    /// Routes a block of lines. What stands in large tables is read for all of them first, so that the
-    /// waits for memory overlap.
-    fn route_block(&mut self, block: &mut Block<'_>) {
-        let Self { shared, routes, work } = self;
-        let tick = work.now.tick;
-        for tier in routes.line_tiers() {
-            for key in block.keys() {
-                std::hint::black_box(tier.ring.touch(key));
-            }
-        }
-        block.weigh(|hash| shared.census.see(hash, tick));
-        for Pending { line, key, weight } in block.drain() {
-            match key {
-                Some(key) => work.route_line(shared, routes, &line, &key, weight),
-                None => {
-                    let mut text = std::mem::take(&mut work.text);
-                    let key = Key::new(line::tag_key(line.name, &mut text));
-                    let weight = shared.census.see(key.xxh3(), tick);
-                    work.route_line(shared, routes, &line, &key, weight);
-                    work.text = text;
-                }
-            }
-        }
-    }
-
-    /// Counts a bad line, and shows the first of its kind.
-    #[cold]
-    pub(crate) fn reject_line(&mut self, error: LineError, text: &[u8], from: &Source<'_>) {
-        self.reject(error.as_str(), from, || {
-            format!(
-                "line {:?}",
-                text.get(..text.len().min(80)).unwrap_or_default().escape_ascii().to_string()
-            )
-        });
     }
 
     /// Counts malformed input of any kind.
@@ -257,10 +141,13 @@ impl Pipeline {
                 full.push(slot);
             }
         }
-        for (slot, samples) in work.oversize.drain(..) {
+        for (slot, why) in work.unsendable.drain(..) {
             let Some(target) = routes.targets.get(slot) else { continue };
-            target.meters.offered.add(samples);
-            target.meters.shed(Shed::Oversize).add(samples);
+            if why == Shed::BadName {
+                shared.reports.bad_name(&target.tier);
+            }
+            target.meters.offered.add(1);
+            target.meters.shed(why).add(1);
         }
     }
 
@@ -280,40 +167,6 @@ pub(crate) struct Source<'a> {
 }
 
 impl Work {
-    /// Appends a line to the chunks of its owners; counts its series if it has the weight of a new one.
-    #[inline]
-    fn route_line(
-        &mut self,
-        shared: &Shared,
-        routes: &Routes,
-        line: &Line<'_>,
-        key: &Key<'_>,
-        weight: Option<u64>,
-    ) {
-        if let Some(weight) = weight {
-            let single = |slot| Owned { slot, by_host: false };
-            let tiers = routes.line_tiers();
-            let owners: Vec<_> = tiers.flat_map(|tier| tier.slots(key).map(single)).collect();
-            let arrival = Arrival { hash: key.xxh3(), host: line.name, rest: b"" };
-            shared.census.admit(arrival, weight, &owners);
-        }
-        let text = match line.time {
-            Timestamp::Given(_) => line.text,
-            Timestamp::Now { .. } => {
-                self.stamped.clear();
-                line.append_to(self.now.unix_seconds, &mut self.stamped);
-                &self.stamped
-            }
-        };
-        for tier in routes.line_tiers() {
-            for slot in tier.slots(key) {
-                let Some(open) = self.open.get_mut(slot) else { continue };
-                touch(&mut self.touched, slot, open);
-                open.chunk.push_line(text);
-            }
-        }
-    }
-
     #[cold]
     fn reject(
         &mut self,
@@ -326,12 +179,6 @@ impl Work {
             shared.reports.malformed(reason, from, detail);
         }
     }
-}
-
-/// Over the limit, its line end not counted.
-#[inline]
-fn is_long(text: &[u8], bytes_max: usize) -> bool {
-    text.len() > bytes_max && text.strip_suffix(b"\r").unwrap_or(text).len() > bytes_max
 }
 
 #[inline]

@@ -11,6 +11,7 @@ use std::{
 use coco_wire::{
     collectd::{self, Decoder, Item, TIME_UNITS_PER_SECOND, Value},
     line::{self, Timestamp},
+    names::Names,
 };
 use lru::LruCache;
 
@@ -133,7 +134,8 @@ impl Point {
 }
 
 fn point_of_line(line: &[u8]) -> Option<(&[u8], Point)> {
-    let parsed = line::parse(line).ok()?;
+    // Tiers that follow another relay carry lines that are not strict.
+    let parsed = line::parse(line).ok().or_else(|| Names::AsIs.parse(line))?;
     let number = |text: &[u8]| -> Option<f64> {
         let text: String = std::str::from_utf8(text).ok()?.chars().filter(|&c| c != '_').collect();
         text.parse().ok()

@@ -34,13 +34,16 @@ pub enum Shed {
     Oversize,
     /// The kernel refused to send the datagram, twice.
     Refused,
+    /// The name is none that the relay whose names the tier follows would take.
+    BadName,
     /// The process stopped before the target took them.
     Shutdown,
 }
 
 impl Shed {
     /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 4] = [Self::QueueFull, Self::Oversize, Self::Refused, Self::Shutdown];
+    pub const ALL: [Self; 5] =
+        [Self::QueueFull, Self::Oversize, Self::Refused, Self::BadName, Self::Shutdown];
 
     /// The reason as counters name it.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Shed {
             Self::QueueFull => "queue_full",
             Self::Oversize => "oversize",
             Self::Refused => "refused",
+            Self::BadName => "bad_name",
             Self::Shutdown => "shutdown",
         }
     }
@@ -120,11 +124,12 @@ impl Meters {
 
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, oversize, refused, shutdown] = &self.shed;
+        let [queue_full, oversize, refused, bad_name, shutdown] = &self.shed;
         match reason {
             Shed::QueueFull => queue_full,
             Shed::Oversize => oversize,
             Shed::Refused => refused,
+            Shed::BadName => bad_name,
             Shed::Shutdown => shutdown,
         }
     }

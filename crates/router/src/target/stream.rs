@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coco_wire::pickle::{FrameWriter, PushError};
+use coco_wire::{
+    line::LineError,
+    pickle::{FrameWriter, PushError},
+};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -156,32 +159,40 @@ fn write(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Turns line chunks into pickle chunks, in place. Lines that fit into no frame are shed.
+/// Turns line chunks into pickle chunks, in place. Lines that fit into no frame are shed, and names
+/// that a pickle cannot hold because they are not UTF-8.
 fn pickle_all(outbox: &mut Outbox<'_>) {
-    let mut lost = 0;
+    let (mut lost, mut bad_names) = (0, 0);
     for chunk in outbox.chunks.iter_mut().filter(|chunk| chunk.format == Format::Lines) {
-        let pickled = pickled(&chunk.bytes);
-        lost += chunk.samples - pickled.samples;
+        let (pickled, bad) = pickled(&chunk.bytes);
+        bad_names += bad;
+        lost += chunk.samples - pickled.samples - bad;
         *chunk = pickled;
     }
     outbox.chunks.retain(|chunk| !chunk.is_empty());
+    outbox.shed(Shed::BadName, bad_names);
     outbox.shed(Shed::Oversize, lost);
 }
 
-/// The lines of a chunk as pickle frames.
-fn pickled(lines: &[u8]) -> Chunk {
+/// The lines of a chunk as pickle frames, and how many have a name that no pickle holds.
+fn pickled(lines: &[u8]) -> (Chunk, u64) {
     let mut chunk = Chunk::default();
+    let mut bad_names = 0;
     let mut frame = FrameWriter::begin(&mut chunk.bytes);
     for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        if frame.push(line, &mut chunk.bytes) == Err(PushError::Full) {
-            close(&mut chunk, frame);
-            frame = FrameWriter::begin(&mut chunk.bytes);
-            // A line that is refused by an empty frame is refused by all.
-            let _refused: Result<(), PushError> = frame.push(line, &mut chunk.bytes);
+        match frame.push(line, &mut chunk.bytes) {
+            Ok(()) | Err(PushError::BadLine(LineError::TooLong)) => {}
+            Err(PushError::BadLine(_)) => bad_names += 1,
+            Err(PushError::Full) => {
+                close(&mut chunk, frame);
+                frame = FrameWriter::begin(&mut chunk.bytes);
+                // A line that is refused by an empty frame is refused by all.
+                let _refused: Result<(), PushError> = frame.push(line, &mut chunk.bytes);
+            }
         }
     }
     close(&mut chunk, frame);
-    chunk
+    (chunk, bad_names)
 }
 
 fn close(chunk: &mut Chunk, frame: FrameWriter) {
@@ -203,14 +214,18 @@ mod tests {
         for n in 0..1234 {
             lines.push_line(format!("name{n} {n}.5 1700000000").as_bytes());
         }
-        let chunk = pickled(&lines.bytes);
+        lines.push_line(b"\xff 1 2");
+        lines.push_line(b"control\x01 1 2");
+        let (chunk, bad_names) = pickled(&lines.bytes);
+        assert_eq!(bad_names, 1);
         let counts: Vec<_> = chunk.frames.iter().map(|frame| frame.samples).collect();
-        assert_eq!(counts, [500, 500, 234]);
+        assert_eq!(counts, [500, 500, 235]);
         let mut names = Vec::new();
         let mut start = 0;
         for frame in &chunk.frames {
             decode(&chunk.bytes[start + 4..frame.end], |point| {
-                names.push(String::from_utf8_lossy(point.unwrap().name).into_owned());
+                // Our own listener is stricter than carbon.
+                names.extend(point.map(|p| String::from_utf8_lossy(p.name).into_owned()));
             })
             .unwrap();
             start = frame.end;

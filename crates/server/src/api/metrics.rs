@@ -55,8 +55,10 @@ fn gauges(handle: &Handle, started_unix: u64) -> Vec<Gauge> {
             in_flight.push((labels, float(target.in_flight)));
         }
     }
-    let (mut keys, mut series) = (Vec::new(), Vec::new());
+    let (mut keys, mut series, mut rings) = (Vec::new(), Vec::new(), Vec::new());
     for tier in handle.tiers() {
+        let (hash, digest) = (tier.ring.algorithm().to_string(), tier.digest.clone());
+        rings.push((vec![("tier", tier.name.clone()), ("hash", hash), ("digest", digest)], 1.0));
         let counts = tier.labels.iter().zip(&tier.keys).zip(&tier.series);
         for ((target, key_count), series_count) in counts {
             let labels = vec![("tier", tier.name.clone()), ("target", target.clone())];
@@ -72,6 +74,8 @@ fn gauges(handle: &Handle, started_unix: u64) -> Vec<Gauge> {
         ("coco_target_in_flight", "Samples taken from the queue and not yet sent.", in_flight),
         ("coco_hash_keys", "Distinct keys (collectd hosts, Graphite names) of the target.", keys),
         ("coco_hash_series", "Distinct series of the target.", series),
+        ("coco_ring_info", "1; the labels tell the ring of the tier.", rings),
+        ("coco_ring_epoch", "Number of the set of members in force.", one(handle.epoch())),
         (
             "coco_hash_estimated",
             "1 when the two above are estimates.",

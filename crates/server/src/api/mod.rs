@@ -3,6 +3,7 @@
 //! It runs apart from the data path, on its own thread. Nothing here changes state.
 
 mod embedded;
+mod explain;
 mod health;
 mod ledger;
 mod lookup;
@@ -21,6 +22,7 @@ use std::{
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -29,19 +31,18 @@ use coco_router::Handle;
 use percent_encoding::percent_decode;
 use serde_json::{Value, json};
 use tower::ServiceBuilder;
-use tower_http::{
-    limit::RequestBodyLimitLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer,
-};
+use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
 pub(crate) use ledger::as_json as ledger_as_json;
 pub(crate) use lookup::as_object as owners_as_object;
+pub(crate) use series::{key_name, protocol as protocol_name};
 pub(crate) use serve::serve;
 
 /// Longest time for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest request body; no request needs one.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest request body: names for `POST /lookup`, some 100,000 of them.
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What the handlers see.
 #[derive(Debug, Clone)]
@@ -75,11 +76,13 @@ pub(crate) fn router(api: Api) -> Router {
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store))
         .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, no_sniff))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIMEOUT))
-        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX));
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .route("/", get(index))
-        .route("/lookup", get(lookup::lookup))
+        .route("/lookup", get(lookup::lookup).post(lookup::lookup_many))
+        .route("/explain", get(explain::explain))
         .route("/tiers", get(series::tiers))
+        .route("/series", get(series::series))
         .route("/blacklisted", get(series::blacklisted))
         .route("/embedded", get(embedded::embedded))
         .route("/ledger", get(ledger::ledger))
@@ -97,10 +100,12 @@ const INDEX: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "
 
-/lookup?name=NAME    the owner of a host or Graphite name, in each tier
+/lookup?name=NAME    the owner of a host or Graphite name, in each tier; POST takes a name a line
+/explain?name=NAME   all that decides about a name; format=json for programs
 /embedded?name=NAME  what embedded targets hold of a host or series
 /ledger              where every sample went; residual is 0 unless Coco lost count
-/tiers               tiers, targets, and the series that fell to them
+/tiers               tiers, targets, ring digests, and the series that fell to them
+/series              the series known by name, one a line
 /blacklisted         series that the filter took out, and when they were last seen
 /debug/vars          counters as expvar JSON
 /metrics             counters for Prometheus

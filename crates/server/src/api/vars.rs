@@ -17,7 +17,18 @@ pub(super) async fn vars(State(api): State<Api>) -> Response {
         "memstats": memstats(),
         "coco": coco(&api.handle, api.started_unix),
         "noodle": {},
+        "rings": rings(&api.handle),
     }))
+}
+
+/// What two routers that agree have in common, by tier. Text, and so beside `coco`.
+fn rings(handle: &Handle) -> Value {
+    let epoch = handle.epoch();
+    let ring = |tier: &TierView| {
+        let hash = tier.ring.algorithm().as_str();
+        json!({ "hash": hash, "digest": tier.digest, "epoch": epoch })
+    };
+    object(handle.tiers().iter().map(|tier| (tier.name.clone(), ring(tier))))
 }
 
 /// Resident memory under the names that dashboards of a Go process read.

@@ -63,7 +63,13 @@ pub(super) struct Tier {
     pub(super) protocol: Option<Leaf>,
     pub(super) proto: Option<Leaf>,
     pub(super) hash: Option<Leaf>,
+    pub(super) fast_hash: Option<Leaf>,
+    pub(super) diverse: Option<Leaf>,
+    pub(super) char: Option<Leaf>,
     pub(super) key: Option<Leaf>,
+    pub(super) names: Option<Leaf>,
+    pub(super) normalize_tags: Option<Leaf>,
+    pub(super) allowed_characters: Option<Leaf>,
     pub(super) replicas: Option<Leaf>,
     pub(super) queue: Option<Leaf>,
     pub(super) block_timeout: Option<Leaf>,
@@ -77,6 +83,8 @@ pub(super) struct Target {
     pub(super) address: Option<Leaf>,
     pub(super) id: Option<Leaf>,
     pub(super) instance: Option<Leaf>,
+    pub(super) index: Option<Leaf>,
+    pub(super) hash_as: Option<Leaf>,
     pub(super) weight: Option<Leaf>,
     pub(super) zone: Option<Leaf>,
 }
@@ -110,6 +118,7 @@ pub(super) struct Limits {
     pub(super) line: Option<Leaf>,
     pub(super) connections: Option<Leaf>,
     pub(super) series: Option<Leaf>,
+    pub(super) names: Option<Leaf>,
 }
 
 /// A value of any type; a table is read as `T`.
@@ -123,7 +132,9 @@ pub(super) enum Node<T> {
     List(Vec<Self>),
     /// A table.
     Table(T),
-    /// A float, a boolean: no key takes one.
+    /// A boolean.
+    Flag(bool),
+    /// A float: no key takes one.
     Other,
 }
 
@@ -180,8 +191,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NodeVisitor<T> {
         Ok(Node::Other)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Node::Other)
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<Self::Value, E> {
+        Ok(Node::Flag(flag))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {

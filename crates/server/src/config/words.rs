@@ -5,14 +5,19 @@ pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
     let folded = word.to_lowercase();
     let likeness = |candidate: &str| {
         let is_slip = strsim::damerau_levenshtein(&folded, candidate) <= 1;
-        let is_part = candidate.split('-').any(|part| part == folded);
-        let floor = if is_slip || is_part { 0.9 } else { 0.0 };
-        strsim::jaro_winkler(&folded, candidate).max(floor)
+        let is_part = candidate.split(['-', '/']).any(|part| part == folded);
+        match (is_part, is_slip) {
+            (true, _) => 1.0,
+            (false, true) => strsim::jaro_winkler(&folded, candidate).max(0.9),
+            (false, false) => strsim::jaro_winkler(&folded, candidate),
+        }
     };
     candidates
         .iter()
         .map(|candidate| (likeness(candidate), *candidate))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        // Of equal ones the first.
+        .rev()
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
 }
@@ -61,6 +66,8 @@ mod tests {
         }
         assert_eq!(nearest("pickle", &["graphite", "graphite-pickle"]), Some("graphite-pickle"));
         assert_eq!(nearest("Graphite", &["graphite", "graphite-pickle"]), Some("graphite"));
+        let hashes = ["carbon/carbon_ch", "carbon/fnv1a_ch", "c-relay/carbon_ch"];
+        assert_eq!(nearest("carbon_ch", &hashes), Some("carbon/carbon_ch"));
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 mod filter;
 mod listeners;
+mod names;
 mod notes;
+mod ring;
+mod ring_notes;
 mod targets;
 mod tiers;
 
@@ -68,11 +71,12 @@ fn process(
     let connections_max =
         count("connections", &section.connections, 1..=1_000_000, default.connections_max);
     let series_max = count("series", &section.series, 1_000..=1_000_000_000, default.series_max);
+    let names_max = count("names", &section.names, 0..=1_000_000, default.names_max);
     let mut time = |key, leaf: &Option<Leaf>, default| {
         findings.read(&at.key(key), leaf.as_ref(), findings::duration).unwrap_or(default)
     };
     Process {
-        limits: Limits { line_bytes_max, connections_max, series_max },
+        limits: Limits { line_bytes_max, connections_max, series_max, names_max },
         drain_timeout: time("drain_timeout", &section.drain_timeout, DRAIN_TIMEOUT_DEFAULT),
         queue_bytes,
         block_timeout: time("block_timeout", &section.block_timeout, BLOCK_TIMEOUT_DEFAULT),
@@ -112,7 +116,7 @@ fn remote_port(leaf: &Leaf) -> Result<u16, Refusal> {
     let digits = match leaf {
         Node::Integer(number) => number.clone(),
         Node::Text(_) => findings::text(leaf)?.to_owned(),
-        Node::List(_) | Node::Table(_) | Node::Other => {
+        Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Other => {
             return Err(Refusal::Type("a port such as \"29292\"".to_owned()));
         }
     };

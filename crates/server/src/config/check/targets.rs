@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use coco_ring::{Member, Weight};
+use coco_ring::{Member, Place, Weight};
 use coco_router::plan::{Address, TargetPlan};
 
 use crate::config::{
@@ -19,6 +19,8 @@ pub(super) struct Target {
     pub(super) at: KeyPath,
     pub(super) plan: TargetPlan,
     pub(super) member: Member,
+    /// Its place is not that of its address.
+    pub(super) hash_as: bool,
 }
 
 /// How the targets of a tier are written.
@@ -45,7 +47,7 @@ pub(super) fn targets(
             findings.fault(at, "no targets; give one or more, as targets = [\"10.0.0.1:25826\"]");
             return Vec::new();
         }
-        Some(Node::Text(_) | Node::Integer(_) | Node::Table(_) | Node::Other) => {
+        Some(Node::Text(_) | Node::Integer(_) | Node::Table(_) | Node::Flag(_) | Node::Other) => {
             findings.wrong_type(at, "an array of targets");
             return Vec::new();
         }
@@ -73,12 +75,13 @@ fn target(
     match entry {
         Node::Text(text) => {
             let leaf = Leaf::Text(text.clone());
-            let plan = findings.read(&at, Some(&leaf), |leaf| plan_of(leaf, form))?;
-            let member = Member { id: plan.id.clone(), weight: Weight::default(), zone: None };
-            Some(Target { at, plan, member })
+            let (plan, place) = findings.read(&at, Some(&leaf), |leaf| plan_of(leaf, form))?;
+            let (id, weight) = (plan.id.clone(), Weight::default());
+            let member = Member { id, weight, zone: None, place };
+            Some(Target { at, plan, member, hash_as: false })
         }
         Node::Table(table) => from_table(table, at, form, findings),
-        Node::Integer(_) | Node::List(_) | Node::Other => {
+        Node::Integer(_) | Node::List(_) | Node::Flag(_) | Node::Other => {
             findings.wrong_type(&at, "a target: text, or a table with its address");
             None
         }
@@ -95,77 +98,109 @@ fn from_table(
     let faults_before = findings.fault_count();
     let weight = findings.read(&at.key("weight"), table.weight.as_ref(), weight);
     let zone = findings.read(&at.key("zone"), table.zone.as_ref(), findings::name);
+    let index = findings.read(&at.key("index"), table.index.as_ref(), index);
+    let hash_as = findings.read(&at.key("hash_as"), table.hash_as.as_ref(), hash_as);
     let embedded = match form {
         Form::Name => true,
         Form::Address => false,
         Form::Either => table.address.is_none(),
     };
     let plan = if embedded {
-        for (key, leaf) in [("address", &table.address), ("instance", &table.instance)] {
-            if leaf.is_some() {
-                findings
-                    .fault(&at.key(key), "an embedded target is in this process; give it an id");
-            }
-        }
-        if table.id.is_none() {
-            findings.fault(&at, "`id` is missing, as in id = \"demo-a\"");
-        }
-        findings.read(&at.key("id"), table.id.as_ref(), |leaf| plan_of(leaf, Form::Name))
+        embedded_plan(table, &at, findings)
     } else {
         addressed_plan(table, &at, findings)
     };
     if findings.fault_count() > faults_before {
         return None;
     }
-    let plan = plan?;
-    let member = Member { id: plan.id.clone(), weight: weight.unwrap_or_default(), zone };
-    Some(Target { at, plan, member })
+    let (mut plan, mut place) = plan?;
+    let is_other = hash_as.is_some();
+    if let Some((text, hashed)) = hash_as {
+        place = hashed;
+        // The node that it was before, under that one's name.
+        if table.id.is_none() {
+            plan.id = text;
+        }
+    }
+    let (id, weight) = (plan.id.clone(), weight.unwrap_or_default());
+    let member = Member { id, weight, zone, place: Place { index, ..place } };
+    Some(Target { at, plan, member, hash_as: is_other })
+}
+
+fn embedded_plan(
+    table: &file::Target,
+    at: &KeyPath,
+    findings: &mut Findings<'_>,
+) -> Option<(TargetPlan, Place)> {
+    for (key, leaf) in [("address", &table.address), ("instance", &table.instance)] {
+        if leaf.is_some() {
+            findings.fault(&at.key(key), "an embedded target is in this process; give it an id");
+        }
+    }
+    if table.id.is_none() {
+        findings.fault(at, "`id` is missing, as in id = \"demo-a\"");
+    }
+    findings.read(&at.key("id"), table.id.as_ref(), |leaf| plan_of(leaf, Form::Name))
 }
 
 fn addressed_plan(
     table: &file::Target,
     at: &KeyPath,
     findings: &mut Findings<'_>,
-) -> Option<TargetPlan> {
+) -> Option<(TargetPlan, Place)> {
     if table.address.is_none() {
         findings.fault(at, "`address` is missing, as in address = \"10.0.0.1:25826\"");
     }
     let instance = findings.read(&at.key("instance"), table.instance.as_ref(), instance);
     let id = findings.read(&at.key("id"), table.id.as_ref(), id);
     let plan = findings.read(&at.key("address"), table.address.as_ref(), addressed)?;
-    let (mut plan, has_instance) = plan;
+    let (mut plan, mut place) = plan;
     if let Some(instance) = instance {
-        if has_instance {
+        if place.instance.is_some() {
             findings.fault(&at.key("instance"), "the address has an instance already");
         }
         // As the text form would be: both forms of one target share a place on the ring.
         plan.id = format!("{}:{instance}", plan.id);
+        place.instance = Some(instance);
     }
     plan.id = id.unwrap_or(plan.id);
-    Some(plan)
+    Some((plan, place))
 }
 
 /// Reads a target's text.
-fn plan_of(leaf: &Leaf, form: Form) -> Result<TargetPlan, Refusal> {
+fn plan_of(leaf: &Leaf, form: Form) -> Result<(TargetPlan, Place), Refusal> {
     let text = findings::text(leaf)?;
     match form {
-        Form::Address => addressed(leaf).map(|(plan, _)| plan),
-        Form::Either if text.contains(':') => addressed(leaf).map(|(plan, _)| plan),
+        Form::Address => addressed(leaf),
+        Form::Either if text.contains(':') => addressed(leaf),
         Form::Either => Ok(embedded(text)),
         Form::Name => embedded_name(text),
     }
 }
 
-/// Reads an address; tells whether it has an instance.
-fn addressed(leaf: &Leaf) -> Result<(TargetPlan, bool), Refusal> {
+/// Reads an address, and what rings of other relays make of it.
+fn addressed(leaf: &Leaf) -> Result<(TargetPlan, Place), Refusal> {
     let text = findings::address_text(leaf, "10.0.0.1:25826")?;
+    let (address, place) = address_and_place(text)?;
+    Ok((TargetPlan { id: text.to_owned(), label: text.to_owned(), address }, place))
+}
+
+fn address_and_place(text: &str) -> Result<(Address, Place), Refusal> {
     let (address, instance) =
         address::target(text).map_err(|why| Refusal::Value(why.to_string()))?;
-    Ok((TargetPlan { id: text.to_owned(), label: text.to_owned(), address }, instance.is_some()))
+    let instance = instance.map(str::to_owned);
+    let place = Place { host: address.host.clone(), port: address.port, instance, index: None };
+    Ok((address, place))
+}
+
+/// Reads what is hashed in place of the address: a node that moved keeps its keys by its old one.
+fn hash_as(leaf: &Leaf) -> Result<(String, Place), Refusal> {
+    let text = findings::address_text(leaf, "10.0.0.1:2003:a")?;
+    address_and_place(text).map(|(_, place)| (text.to_owned(), place))
 }
 
 /// Reads the name of an embedded target.
-fn embedded_name(text: &str) -> Result<TargetPlan, Refusal> {
+fn embedded_name(text: &str) -> Result<(TargetPlan, Place), Refusal> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || c == ':' || c == '/';
     if text.contains(bad) {
         return Err(Refusal::Value(format!(
@@ -176,9 +211,10 @@ fn embedded_name(text: &str) -> Result<TargetPlan, Refusal> {
     Ok(embedded(text))
 }
 
-fn embedded(name: &str) -> TargetPlan {
+/// A target in this process has no place that another relay could hash.
+fn embedded(name: &str) -> (TargetPlan, Place) {
     let address = Address { host: name.to_owned(), port: 0 };
-    TargetPlan { id: name.to_owned(), label: name.to_owned(), address }
+    (TargetPlan { id: name.to_owned(), label: name.to_owned(), address }, Place::default())
 }
 
 fn id(leaf: &Leaf) -> Result<String, Refusal> {
@@ -193,6 +229,12 @@ fn id(leaf: &Leaf) -> Result<String, Refusal> {
 fn weight(leaf: &Leaf) -> Result<Weight, Refusal> {
     let weight = findings::integer(1..=100)(leaf)?;
     Weight::try_new(weight).map_err(|why| Refusal::Value(why.to_string()))
+}
+
+/// Reads a nanotube index.
+fn index(leaf: &Leaf) -> Result<u16, Refusal> {
+    let index = findings::integer(0..=INDEX_MAX)(leaf)?;
+    u16::try_from(index).map_err(|why| Refusal::Value(why.to_string()))
 }
 
 fn instance(leaf: &Leaf) -> Result<String, Refusal> {
@@ -221,6 +263,9 @@ fn twice(targets: &[Target], findings: &mut Findings<'_>) {
 
 /// As many as a ring takes.
 const TARGETS_MAX: usize = 4_096;
+
+/// Of the last of as many targets as a ring takes.
+const INDEX_MAX: u64 = 4_095;
 
 /// Longer than any host name with port and instance.
 const ID_BYTES_MAX: usize = 512;

@@ -2,11 +2,11 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use coco_ring::{Algorithm, Members, Ring, RingError};
 use coco_router::plan::{KeyRule, TargetProtocol, TierPlan};
 
 use super::{
     listeners::Socket,
+    names, ring,
     targets::{self, Form, Target},
 };
 use crate::config::{
@@ -87,11 +87,14 @@ fn tier(
     if let Some(protocol) = protocol {
         loops(&targets, at, protocol, around.sockets, findings);
     }
-    let ring = ring(section, at, &targets, all_good, findings)?;
+    let algorithm = ring::algorithm(section, at, protocol, findings);
+    let names = names::names(section, at, protocol, algorithm, findings);
+    let ring = ring::ring(section, at, algorithm, &targets, all_good, findings)?;
     Some(TierPlan {
         name: name.to_owned(),
         protocol: protocol?,
         key,
+        names: names?,
         ring,
         targets: targets.into_iter().map(|target| target.plan).collect(),
         queue_bytes: queue_bytes.unwrap_or(around.queue_bytes),
@@ -171,62 +174,6 @@ fn datagram_bytes_max(
     read.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(DATAGRAM_BYTES_DEFAULT)
 }
 
-/// The placement function; `None` when it, or a target, was refused.
-fn ring(
-    section: &file::Tier,
-    at: &KeyPath,
-    targets: &[Target],
-    all_good: bool,
-    findings: &mut Findings<'_>,
-) -> Option<Ring> {
-    let hash = match section.hash.as_ref() {
-        None => Some(Algorithm::default()),
-        leaf => findings.read(&at.key("hash"), leaf, findings::choice(&HASHES)),
-    };
-    let replicas = match section.replicas.as_ref() {
-        None => Some(1),
-        leaf => findings.read(&at.key("replicas"), leaf, findings::integer(REPLICAS)),
-    };
-    let replicas = replicas.and_then(|replicas| usize::try_from(replicas).ok());
-    let (hash, replicas) = (hash?, replicas?);
-    if !all_good {
-        return None;
-    }
-    let members = targets.iter().map(|target| target.member.clone()).collect();
-    let members = match Members::try_new(members) {
-        Ok(members) => members,
-        Err(why) => {
-            findings.fault(&at.key("targets"), why.to_string());
-            return None;
-        }
-    };
-    // A ring names its first fault only: without the replicas it may have another.
-    let tries = if replicas == 1 { vec![1] } else { vec![replicas, 1] };
-    for replicas in tries {
-        match Ring::build(hash, &members, replicas) {
-            Ok(ring) => return Some(ring),
-            Err(why) => ring_fault(&why, at, targets, findings),
-        }
-    }
-    None
-}
-
-/// Puts a ring's fault at the key that can mend it.
-fn ring_fault(why: &RingError, at: &KeyPath, targets: &[Target], findings: &mut Findings<'_>) {
-    let at = match why {
-        RingError::NoReplicas
-        | RingError::TooFewMembers { .. }
-        | RingError::TooManyReplicas { .. }
-        | RingError::CocoReplicas { .. } => at.key("replicas"),
-        RingError::CocoTargets { .. } => at.key("targets"),
-        RingError::CocoWeight { id, .. } => {
-            let target = targets.iter().find(|target| target.member.id == *id);
-            target.map_or_else(|| at.key("targets"), |target| target.at.key("weight"))
-        }
-    };
-    findings.fault(&at, why.to_string());
-}
-
 /// Names the targets that are our own sockets, and notes those that may be.
 fn loops(
     targets: &[Target],
@@ -269,9 +216,6 @@ const DATAGRAM_BYTES: RangeInclusive<u64> = 1024..=65_507;
 /// collectd's own default: an Ethernet frame less IPv6 and UDP headers.
 const DATAGRAM_BYTES_DEFAULT: usize = 1452;
 
-/// The ring has the last word on how many it gives.
-const REPLICAS: RangeInclusive<u64> = 1..=16;
-
 /// Every tier costs each sample a hash and a copy.
 const TIERS_MAX: usize = 64;
 
@@ -288,13 +232,3 @@ const TRANSPORTS: [(&str, TargetProtocol); 2] =
     [("tcp", TargetProtocol::LineTcp), ("udp", TargetProtocol::LineUdp)];
 
 const KEYS: [(&str, KeyRule); 2] = [("host", KeyRule::Host), ("series", KeyRule::Series)];
-
-const HASHES: [(&str, Algorithm); Algorithm::ALL.len()] = {
-    let mut hashes = [("", Algorithm::Xxh3); Algorithm::ALL.len()];
-    let mut index = 0;
-    while index < hashes.len() {
-        hashes[index] = (Algorithm::ALL[index].as_str(), Algorithm::ALL[index]);
-        index += 1;
-    }
-    hashes
-};

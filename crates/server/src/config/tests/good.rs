@@ -100,7 +100,8 @@ fn tiers_take_from_limits_what_they_do_not_say() {
     assert_eq!((b.key, b.datagram_bytes_max), (KeyRule::Series, 65_507));
     assert_eq!(b.ring.algorithm(), Algorithm::Coco);
     assert_eq!(config.drain_timeout, Duration::from_secs(3600));
-    let limits = Limits { line_bytes_max: 64, connections_max: 1, series_max: 1000 };
+    let limits =
+        Limits { line_bytes_max: 64, connections_max: 1, series_max: 1000, names_max: 10_000 };
     assert_eq!(config.plan.limits, limits);
     assert_eq!(config.api, address("127.0.0.1", 9090));
 }
@@ -124,4 +125,30 @@ fn the_embedded_default_is_the_first_five_minutes() {
     let ids: Vec<&str> = tier.targets.iter().map(|target| target.id.as_str()).collect();
     assert_eq!(ids, ["demo-a", "demo-b", "demo-c"]);
     assert_eq!(config.notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_node_that_moved_is_hashed_as_it_was_and_keeps_its_name() {
+    let tier = |target: &str| {
+        let tier = format!(
+            "[graphite]\nbind = \":2003\"\n[tiers.a]\nprotocol = \"graphite\"\n\
+             hash = \"c-relay/carbon_ch\"\ntargets = [\"10.0.0.1:2003:a\", {target}]"
+        );
+        parse(&tier).plan.tiers.remove(0)
+    };
+    let before = tier("\"10.0.0.2:2003:b\"");
+    let moved = tier("{ address = \"10.0.0.9:2003\", hash_as = \"10.0.0.2:2003:b\" }");
+    let named = tier("{ address = \"10.0.0.9:2003\", hash_as = \"10.0.0.2:2003:b\", id = \"b\" }");
+    assert_eq!(moved.targets[1].address, address("10.0.0.9", 2003));
+    assert_eq!(
+        (moved.targets[1].id.as_str(), named.targets[1].id.as_str()),
+        ("10.0.0.2:2003:b", "b")
+    );
+    assert_eq!(moved.ring.digest(), before.ring.digest());
+    assert_ne!(named.ring.digest(), before.ring.digest());
+    for key in [&b"web01.load"[..], b"", b"db02.cpu"] {
+        let key = coco_ring::Key::new(key);
+        assert_eq!(moved.ring.owner(&key), before.ring.owner(&key));
+        assert_eq!(named.ring.owner(&key), before.ring.owner(&key));
+    }
 }

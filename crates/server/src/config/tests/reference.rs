@@ -5,6 +5,8 @@ use crate::config::{Config, file, keys};
 
 const REFERENCE: &str = include_str!("../../../../../deploy/coco.toml");
 
+const MIGRATION: &str = include_str!("../../../../../MIGRATION.md");
+
 #[test]
 fn the_reference_is_good_and_states_the_defaults() {
     let config = parse(REFERENCE);
@@ -54,7 +56,17 @@ fn the_reference_has_every_key_also_those_left_out() {
     must("fetch", keys::keys_of::<file::Fetch>());
     must("measure", keys::keys_of::<file::Measure>());
     must("limits", keys::keys_of::<file::Limits>());
-    assert_eq!(keys::keys_of::<file::Tier>().len(), 9);
+    assert_eq!(keys::keys_of::<file::Tier>().len(), 15);
+}
+
+#[test]
+fn every_file_of_the_migration_page_is_good_and_needs_no_note() {
+    let blocks: Vec<&str> = MIGRATION.split("```toml\n").skip(1).collect();
+    assert!(blocks.len() >= 5, "{} files", blocks.len());
+    for block in blocks {
+        let (text, _) = block.split_once("```").unwrap();
+        assert_eq!(parse(text).notes, [""; 0], "{text}");
+    }
 }
 
 /// Every key as `section.key`; those of all tiers as `tiers.*.key`, of all targets as `target.key`.

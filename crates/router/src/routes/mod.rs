@@ -3,11 +3,16 @@
 //! Tiers, rings, blacklist and target handles stand in one [`Routes`], published whole and loaded
 //! once per read batch. The lookup of the API asks the same value with the same functions.
 
+pub(crate) mod explain;
+mod group;
+
 use std::sync::Arc;
 
 use coco_ring::{Key, Ring, TargetIdx};
-use coco_wire::line::tag_key;
+use coco_wire::names::Names;
 use regex::bytes::Regex;
+
+pub(crate) use group::{NameGroup, Placed, asked};
 
 use crate::{
     plan::{KeyRule, Plan, TargetProtocol, TierPlan},
@@ -24,8 +29,12 @@ pub struct Routes {
     pub(crate) blacklist: Option<Regex>,
     /// Tiers that can carry collectd samples, by position.
     collectd: Vec<usize>,
-    /// Tiers that can carry Graphite samples, by position.
-    lines: Vec<usize>,
+    /// Tiers that can carry Graphite samples, by what they do with names.
+    lines: Vec<NameGroup>,
+    /// Some tier takes lines that others refuse.
+    pub(crate) lenient: bool,
+    /// Number of this set of members, from 1.
+    pub(crate) epoch: u64,
     /// Some tier hashes the identifier of a collectd sample and not its host.
     pub(crate) series_keys: bool,
 }
@@ -36,7 +45,9 @@ pub(crate) struct Tier {
     pub(crate) name: String,
     pub(crate) protocol: TargetProtocol,
     pub(crate) key: KeyRule,
+    pub(crate) names: Names,
     pub(crate) ring: Ring,
+    pub(crate) digest: String,
     /// Slot of the tier's first target; the others follow.
     pub(crate) first_slot: usize,
     pub(crate) datagram_bytes_max: usize,
@@ -52,12 +63,14 @@ impl Routes {
             tiers.push(Tier::new(tier, targets.len(), registry));
             targets.extend(tier.targets.iter().map(|t| Arc::new(Target::new(tier, t, registry))));
         }
-        let carrying = |carries: fn(&Tier) -> bool| {
-            (0..tiers.len()).filter(|&at| tiers.get(at).is_some_and(carries)).collect()
-        };
+        let positions = (0..tiers.len()).zip(&tiers);
+        let collectd = positions.filter(|(_, t)| t.carries_collectd()).map(|(at, _)| at).collect();
+        let lines = NameGroup::all(&tiers);
         Self {
-            collectd: carrying(Tier::carries_collectd),
-            lines: carrying(Tier::carries_lines),
+            collectd,
+            lenient: lines.iter().any(|group| group.names != Names::Sorted),
+            lines,
+            epoch: 1,
             series_keys: tiers.iter().any(|t| t.carries_collectd() && t.key == KeyRule::Series),
             blacklist: plan.blacklist.clone(),
             tiers,
@@ -71,31 +84,43 @@ impl Routes {
         self.collectd.iter().map(|&at| &self.tiers[at]) // positions in `tiers`: made by `new`
     }
 
-    /// The tiers that can carry Graphite samples.
+    /// The rules for Graphite names of the tiers that can carry Graphite samples.
     #[inline]
-    pub(crate) fn line_tiers(&self) -> impl ExactSizeIterator<Item = &Tier> {
-        self.lines.iter().map(|&at| &self.tiers[at]) // positions in `tiers`: made by `new`
+    pub(crate) fn name_groups(&self) -> &[NameGroup] {
+        &self.lines
+    }
+
+    /// The tiers of one group.
+    #[inline]
+    pub(crate) fn tiers_of(&self, group: &NameGroup) -> impl Iterator<Item = &Tier> {
+        group.tiers.iter().map(|&at| &self.tiers[at]) // positions in `tiers`: made by `new`
     }
 
     /// The owners of `name` in each tier, in the order of the file: what the data path would do.
     ///
-    /// A tier that carries Graphite samples takes it for a Graphite name, whose tags are sorted first;
-    /// a collectd tier takes it for a host, or for an identifier if it hashes those.
+    /// A tier that carries Graphite samples takes it for a Graphite name, and cleans it first if it
+    /// follows a relay that does; a name that no line can have is owned by nobody. A collectd tier takes
+    /// it for a host, or for an identifier if it hashes those.
     pub fn owners(&self, name: &[u8]) -> Vec<TierOwners<'_>> {
         let mut scratch = Vec::new();
-        let (line, host) = (Key::new(tag_key(name, &mut scratch)), Key::new(name));
-        self.asked(|tier| if tier.carries_lines() { line } else { host })
+        let tiers = self.tiers.iter();
+        tiers
+            .map(|tier| {
+                let named = asked(tier.protocol, &tier.names, name, &mut scratch);
+                self.owned(tier, named.map(|named| Key::new(named.key)).as_ref())
+            })
+            .collect()
     }
 
     /// The owners of exactly these key bytes in each tier.
     pub fn owners_raw(&self, key: &[u8]) -> Vec<TierOwners<'_>> {
-        self.asked(|_| Key::new(key))
+        let key = Key::new(key);
+        self.tiers.iter().map(|tier| self.owned(tier, Some(&key))).collect()
     }
 
-    fn asked<'k>(&self, key: impl Fn(&Tier) -> Key<'k>) -> Vec<TierOwners<'_>> {
-        let owners = |tier: &Tier| tier.slots(&key(tier)).filter_map(|s| self.label(s)).collect();
-        let tiers = self.tiers.iter();
-        tiers.map(|tier| TierOwners { tier: &tier.name, targets: owners(tier) }).collect()
+    fn owned<'r>(&'r self, tier: &'r Tier, key: Option<&Key<'_>>) -> TierOwners<'r> {
+        let slots = key.into_iter().flat_map(|key| tier.slots(key));
+        TierOwners { tier: &tier.name, targets: slots.filter_map(|s| self.label(s)).collect() }
     }
 
     fn label(&self, slot: usize) -> Option<&str> {
@@ -118,6 +143,8 @@ impl Tier {
             name: plan.name.clone(),
             protocol: plan.protocol,
             key: plan.key,
+            names: plan.names.clone(),
+            digest: plan.ring.digest(),
             ring: plan.ring.clone(),
             first_slot,
             datagram_bytes_max: plan.datagram_bytes_max,
@@ -126,11 +153,11 @@ impl Tier {
     }
 
     pub(crate) fn carries_collectd(&self) -> bool {
-        matches!(self.protocol, TargetProtocol::Collectd | TargetProtocol::Embedded)
+        self.protocol.carries_collectd()
     }
 
     pub(crate) fn carries_lines(&self) -> bool {
-        !matches!(self.protocol, TargetProtocol::Collectd)
+        self.protocol.carries_lines()
     }
 
     pub(crate) fn slot(&self, owner: TargetIdx) -> usize {
@@ -139,7 +166,7 @@ impl Tier {
 
     /// The slots that own `key`.
     pub(crate) fn slots(&self, key: &Key<'_>) -> impl Iterator<Item = usize> {
-        self.ring.owners(key).iter().map(|&owner| self.slot(owner))
+        self.ring.owners(key).into_iter().map(|owner| self.slot(owner))
     }
 
     /// The slots of all its targets.

@@ -1,9 +1,14 @@
 //! The data path without sockets: bytes in, chunks in the queues, and the ledger.
 
+mod names;
+
 use std::{collections::VecDeque, time::Duration};
 
-use coco_ring::{Algorithm, Member, Members, Ring, Weight};
-use coco_wire::collectd::{Identity, Kind, Notification, Packer, ValueList, Values};
+use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
+use coco_wire::{
+    collectd::{Identity, Kind, Notification, Packer, ValueList, Values},
+    names::Names,
+};
 
 use super::*;
 use crate::{
@@ -31,7 +36,12 @@ pub(crate) fn tier(
     replicas: usize,
 ) -> TierPlan {
     let ids: Vec<_> = (0..targets).map(|n| format!("{name}-{n}")).collect();
-    let member = |id: &String| Member { id: id.clone(), weight: Weight::default(), zone: None };
+    let member = |id: &String| Member {
+        id: id.clone(),
+        weight: Weight::default(),
+        zone: None,
+        place: Place::default(),
+    };
     let members = Members::try_new(ids.iter().map(member).collect()).unwrap();
     let address = Address { host: "127.0.0.1".to_owned(), port: 1 };
     let target = |id: String| TargetPlan { label: id.clone(), id, address: address.clone() };
@@ -39,6 +49,7 @@ pub(crate) fn tier(
         name: name.to_owned(),
         protocol,
         key: KeyRule::Host,
+        names: Names::Sorted,
         ring: Ring::build(Algorithm::Xxh3, &members, replicas).unwrap(),
         targets: ids.into_iter().map(target).collect(),
         queue_bytes: 1 << 20,
@@ -176,7 +187,7 @@ fn what_the_filter_takes_out_is_counted_and_does_not_arrive() {
     let plugins: Vec<_> = contents(&units[0]).into_iter().map(|(_, plugin)| plugin).collect();
     assert_eq!(plugins, ["cpu", "df"]);
     assert_eq!(bench.ledger().samples.filtered, 1);
-    assert_eq!(bench.shared.blacklisted.names()[0].0.rest.as_ref(), b"irq/gauge");
+    assert_eq!(bench.shared.blacklisted.names(0, 1)[0].0.rest.as_ref(), b"irq/gauge");
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! What a report is shown on: how wide, and whether in colour.
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+};
+
+use terminal_size::{Width, terminal_size};
+
+/// Columns and colours of standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Screen {
+    /// Within 60..=200.
+    pub(super) columns: usize,
+    is_coloured: bool,
+}
+
+/// What a colour means here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ink {
+    Heading,
+    New,
+    Gone,
+    Warning,
+}
+
+impl Screen {
+    /// `COLUMNS`, or the width of the terminal, or 80. Colours only on a terminal, and not if `NO_COLOR`
+    /// is set.
+    pub(super) fn of_stdout() -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let asked = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let measured = || terminal_size().map(|(Width(columns), _)| usize::from(columns));
+        let columns = asked.or_else(|| measured().filter(|_| is_terminal));
+        let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self::new(columns.unwrap_or(COLUMNS), is_terminal && !no_colour)
+    }
+
+    pub(super) fn new(columns: usize, is_coloured: bool) -> Self {
+        Self { columns: columns.clamp(60, 200), is_coloured }
+    }
+
+    /// The text in a colour, where there are colours.
+    pub(super) fn paint(self, ink: Ink, text: &str) -> String {
+        let code = match ink {
+            Ink::Heading => 1,
+            Ink::New => 32,
+            Ink::Gone => 31,
+            Ink::Warning => 33,
+        };
+        if self.is_coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+const COLUMNS: usize = 80;
