@@ -4,22 +4,34 @@
 
 /// Recorded datagrams come out of Coco as real collectd decodes them.
 mod captures;
+/// Names have the owners that carbon's own routers give them.
+mod carbon_route;
 /// The command line: its output, its exit codes, and that it agrees with the running process.
 mod cli;
 /// Who comes from Coco 1.x keeps files, placement and dashboards.
 mod coco1x;
+/// What Coco says about a name, a ring and its series is the same wherever it is asked.
+mod explain;
 /// The dependency rule between the crates.
 mod layering;
 /// Bad lines and connections harm nobody.
 mod lines;
 /// Bad datagrams harm nobody.
 mod malformed;
+/// A carbon-c-relay is replaced under traffic, and no series moves.
+mod migration;
 /// The peers alone, with no Coco between them: what the other tests build on.
 mod peers;
+/// What moves between two configurations, as the command line tells it.
+mod plan;
+/// 10,000 names through carbon-c-relay and through Coco.
+mod real_c_relay;
 /// 20,000 names through Coco into real carbon.
 mod real_carbon;
 /// Real agents through Coco into real storage nodes.
 mod real_collectd;
+/// Lines that other relays were asked about, through the running router.
+mod relay_lines;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
 /// collectd's traffic generator through Coco.

@@ -1,4 +1,4 @@
-//! Real carbon-cache daemons with whisper files, and a pickle client in Python.
+//! Real carbon-cache daemons with whisper files, a pickle client in Python, and carbon's routers.
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +11,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -103,6 +104,18 @@ impl Carbon {
 /// 500.
 pub fn send_pickles(port: u16, lines: &str) {
     python("pickle_send.py", &[OsStr::new(&port.to_string())], lines);
+}
+
+/// Where carbon's own routers send each of these names: for each name the answers of all the relays,
+/// each of which is given as the `[relay]` section of its carbon.conf. An answer is the destinations
+/// in order, joined by commas.
+pub fn routes(relays: &[Value], names: &[String]) -> Vec<Vec<String>> {
+    let input = format!("{}\n{}", Value::from(relays), names.join("\n"));
+    let answers = python("carbon_route.py", &[], &input);
+    let row = |line: &str| line.split('\t').map(str::to_owned).collect();
+    let rows: Vec<_> = answers.lines().map(row).collect();
+    assert_eq!(rows.len(), names.len(), "answers of carbon_route.py");
+    rows
 }
 
 /// Runs a script of `peers/` with the Python that has carbon and whisper.

@@ -108,3 +108,62 @@ pub fn metric_name(random: &mut fastrand::Rng, number: usize) -> String {
     }
     name
 }
+
+/// A metric name as careless clients send it: doubled dots and dots at its ends, bytes that relays
+/// clean (not all of them UTF-8), and tags; `number` makes it unique, cleaned or not. It has no blank.
+///
+/// Tags have neither doubled dots nor a dot or another `;` behind a `;`, nor do they end in `;`: there
+/// carbon-c-relay 3.7 differs from the later versions that its rules were taken from.
+pub fn untidy_name(random: &mut fastrand::Rng, number: usize) -> Vec<u8> {
+    const PARTS: [&[u8]; 18] = [
+        b"web",
+        b"db-03",
+        b"load",
+        b"if:eth0#1",
+        b"p99",
+        b"a/b",
+        b"x=y",
+        b"50%",
+        b"(q)",
+        b"caf\xe9",
+        b"\xff\xfe",
+        b"\x01",
+        "\u{e9}t\u{e9}".as_bytes(),
+        b"a,b",
+        b"~",
+        b"\\'\"",
+        // Blanks to Unicode, and to no relay in C or Go.
+        "nb\u{a0}sp".as_bytes(),
+        "\u{3000}".as_bytes(),
+    ];
+    const TAGS: [&[u8]; 7] = [
+        b"dc=ams1",
+        b"role=front",
+        b"a=1",
+        b"path=/var/lib",
+        b"version=1.2.3",
+        b"u=\xc3\xbc",
+        b"q",
+    ];
+    let starts: [&[u8]; 6] = [b"", b"", b"", b"", b".", b"..."];
+    let dots: [&[u8]; 5] = [b".", b".", b".", b"..", b"..."];
+    let ends: [&[u8]; 6] = [b"", b"", b"", b"", b".", b".."];
+    let mut name = pick(random, &starts).to_vec();
+    name.extend(format!("t{number}").bytes());
+    for _ in 0..random.usize(1..6) {
+        name.extend(pick(random, &dots));
+        name.extend(pick(random, &PARTS));
+    }
+    name.extend(pick(random, &ends));
+    if random.u8(..4) == 0 {
+        for _ in 0..random.usize(1..4) {
+            name.push(b';');
+            name.extend(pick(random, &TAGS));
+        }
+    }
+    name
+}
+
+fn pick<'a>(random: &mut fastrand::Rng, choices: &[&'a [u8]]) -> &'a [u8] {
+    choices[random.usize(..choices.len())]
+}

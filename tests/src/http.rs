@@ -19,9 +19,25 @@ pub struct Answer {
 
 /// Asks for `path` (already encoded); an error when nobody answers in HTTP.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
+    ask(address, &format!("GET {path}"), "", b"")
+}
+
+/// Asks for `path` in JSON, by the header `Accept`.
+pub fn get_accepting_json(address: SocketAddr, path: &str) -> Result<Answer, String> {
+    ask(address, &format!("GET {path}"), "Accept: application/json\r\n", b"")
+}
+
+/// Sends `body` to `path`; an error when nobody answers in HTTP.
+pub fn post(address: SocketAddr, path: &str, body: &[u8]) -> Result<Answer, String> {
+    let length = format!("Content-Length: {}\r\n", body.len());
+    ask(address, &format!("POST {path}"), &length, body)
+}
+
+fn ask(address: SocketAddr, what: &str, headers: &str, body: &[u8]) -> Result<Answer, String> {
     // HTTP/1.0 forbids chunks, so the body is what follows the head.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-    let reply = exchange(address, request.as_bytes()).map_err(|error| error.to_string())?;
+    let head = format!("{what} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n");
+    let request = [head.as_bytes(), body].concat();
+    let reply = exchange(address, &request).map_err(|error| error.to_string())?;
     let reply = String::from_utf8(reply).map_err(|error| error.to_string())?;
     let (head, body) = reply.split_once("\r\n\r\n").ok_or("no end of the HTTP head")?;
     let (status_line, head) = head.split_once("\r\n").unwrap_or((head, ""));

@@ -17,6 +17,7 @@
 //! coco.stop();
 //! ```
 
+pub mod c_relay;
 pub mod carbon;
 pub mod coco;
 pub mod collectd;
@@ -24,6 +25,7 @@ pub mod corpus;
 pub mod datagram;
 pub mod http;
 pub mod ledger;
+pub mod owners;
 pub mod port;
 pub mod process;
 pub mod sink;

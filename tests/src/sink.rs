@@ -89,13 +89,19 @@ struct Control {
 impl LineSink {
     /// Listens on a free port of 127.0.0.1.
     pub fn start() -> Self {
-        Self::start_on(0)
+        Self::start_at(Ipv4Addr::LOCALHOST, 0)
     }
 
     /// Listens on this port of 127.0.0.1.
     pub fn start_on(port: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .unwrap_or_else(|error| panic!("a sink cannot listen on port {port}: {error}"));
+        Self::start_at(Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// Listens on this port of one of the addresses 127.0.0.0/8, all of which are this machine; 0 is a
+    /// free one.
+    pub fn start_at(host: Ipv4Addr, port: u16) -> Self {
+        let listener = TcpListener::bind((host, port))
+            .unwrap_or_else(|error| panic!("a sink cannot listen on {host}:{port}: {error}"));
         let address = listener.local_addr().expect("a bound socket has an address");
         let received = Arc::new(Mutex::new(Vec::new()));
         let control = Arc::new(Control::default());
