@@ -1,4 +1,4 @@
-//! The Graphite half of the data path: lines, and pickled datapoints as the lines that they stand for.
+//! The Graphite half of the data path: lines.
 //!
 //! A line that [`line::parse`] takes is *strict* and goes with its neighbours in a block. A tier that
 //! follows another relay may take more, and beyond ASCII may see other blanks; such a line is *loose*
@@ -10,7 +10,6 @@ use coco_ring::Key;
 use coco_wire::{
     line::{self, Line, LineError, Timestamp},
     names::Names,
-    pickle,
 };
 use memchr::memchr;
 
@@ -25,9 +24,6 @@ use crate::{
     shared::Shared,
     target::Shed,
 };
-
-/// Bytes of pickled datapoints that are routed at once: a frame may hold many times its size.
-const DATAPOINTS_BYTES: usize = 64 * 1024;
 
 impl Pipeline {
     /// Routes a batch of lines; each ends in LF, but the last one need not.
@@ -52,33 +48,6 @@ impl Pipeline {
             }
         }
         self.route_block(&mut block);
-    }
-
-    /// Routes the datapoints of one pickle frame, as the lines that they stand for.
-    pub(crate) fn pickle(&mut self, frame: &[u8], from: &Source<'_>) {
-        let mut lines = take(&mut self.work.datapoints);
-        let now = self.work.now.unix_seconds;
-        let decoded = pickle::decode(frame, |element| match element {
-            Ok(datapoint) => {
-                datapoint.append_to(now, &mut lines);
-                lines.push(b'\n');
-                if lines.len() >= DATAPOINTS_BYTES {
-                    self.lines(&lines, from);
-                    lines.clear();
-                }
-            }
-            Err(error) => {
-                self.reject(error.as_str(), from, || "element of a pickle".to_owned());
-            }
-        });
-        self.lines(&lines, from);
-        lines.clear();
-        self.work.datapoints = lines;
-        if let Err(error) = decoded {
-            self.reject(error.kind.as_str(), from, || {
-                format!("pickle of {} bytes: {error}", frame.len())
-            });
-        }
     }
 
     /// Counts and filters one strict line, and adds it to the block; routes a full block.
@@ -232,9 +201,14 @@ impl Work {
             Form::Strict => Some(*line),
             Form::Loose => group.read(line.text),
         };
-        let mut scratch = take(&mut self.name);
+        let (mut scratch, mut tags) = (take(&mut self.name), Vec::new());
         let placed = read.and_then(|line| {
-            group.place(line.name, sorted, &mut scratch).map(|placed| (line, placed))
+            let own = match form {
+                Form::Strict => *sorted,
+                // Its name may end elsewhere.
+                Form::Loose => Key::new(line::tag_key(line.name, &mut tags)),
+            };
+            group.place(line.name, &own, &mut scratch).map(|placed| (line, placed))
         });
         match placed {
             Some((line, Placed { key, name })) => {

@@ -6,6 +6,7 @@
 
 mod block;
 mod collectd;
+mod datapoints;
 mod identity;
 mod lines;
 #[cfg(test)]

@@ -106,3 +106,31 @@ fn the_lookup_follows_the_rule_of_each_tier() {
     assert!(explained.tiers[1].placed.is_some());
     assert!(routes.explain(b"...").tiers[1].placed.is_none());
 }
+
+#[test]
+fn where_a_name_ends_is_decided_by_each_rule() {
+    let named =
+        |name: &str, names| TierPlan { names, ..tier(name, TargetProtocol::LineTcp, 20, 1) };
+    let tiers = vec![named("nanotube", Names::Nanotube), named("sorted", Names::Sorted)];
+    let mut bench = Bench::new(tiers, None);
+    // A blank to Unicode, and part of the name to nanotube.
+    let names: Vec<_> = (0..100).map(|n| format!("web{n}\u{a0}")).collect();
+    bench.lines(names.iter().map(|name| format!("{name} 1 2\n")).collect::<String>().as_bytes());
+    let mut seen = 0;
+    for (target, units) in bench.arrived() {
+        for unit in units {
+            let line = String::from_utf8(unit).unwrap();
+            let name = line.split([' ', '\u{a0}']).next().unwrap();
+            let owners = bench.shared.routes.load_full();
+            let owners = owners.owners_raw(name.as_bytes());
+            assert!(
+                owners.iter().any(|tier| tier.targets.contains(&&*target)),
+                "{line:?} {target}"
+            );
+            assert_eq!(name.ends_with("__"), target.starts_with("nanotube"), "{line:?} {target}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 200);
+    assert_eq!(bench.ledger().samples.malformed, 0);
+}
