@@ -285,7 +285,7 @@ fn series_lists_what_was_sent() {
     for host in 0..50 {
         let datagram = datagram::gauge(&format!("host{host}"), "load", "x", 1_700_000_000, 1.0);
         socket.send_to(&datagram, to).unwrap();
-        due.insert(format!("collectd\thost{host}\tload/gauge-x"));
+        due.insert(format!("collectd\thost{host}\thost{host}/load/gauge-x"));
     }
     wait_until("all series", SOON, || coco.get("/series").body.lines().count() > due.len());
     let body = coco.get("/series").body;

@@ -316,3 +316,15 @@ fn what_came_instead_of_series_is_told() {
     assert_eq!(code, Some(1));
     assert!(error.contains("no answer; does a Coco run there?"), "{error}");
 }
+
+#[test]
+fn a_name_that_will_be_stored_under_another_is_told_and_gated() {
+    let rule =
+        |names: &str| tier(&format!("hash = \"c-relay/carbon_ch\"\nnames = \"{names}\""), [1]);
+    let folder = files(&rule("c-relay"), &rule("nanotube"));
+    let names = b"x;a=b\na.b\n";
+    let (code, output, error) = plan(&folder, &["--names", "-", "--fail-above", "10"], names);
+    assert_eq!(code, Some(3), "{output}{error}");
+    assert!(output.contains("1 name of these will be stored under another name"), "{output}");
+    assert!(error.contains("50.00 % of these names to another name"), "{error}");
+}

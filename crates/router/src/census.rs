@@ -29,7 +29,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) host: &'a [u8],
     /// collectd: plugin/instance/type/type_instance, empty parts left out. Graphite: empty.
     pub(crate) rest: &'a [u8],
-    /// collectd: the identifier behind the host, `plugin[-instance]/type[-instance]`. Graphite: empty.
+    /// collectd: the identifier, `host/plugin[-instance]/type[-instance]`. Graphite: empty.
     pub(crate) identifier: &'a [u8],
 }
 

@@ -263,7 +263,8 @@ pub struct SeriesSeen {
     pub host: Vec<u8>,
     /// collectd: plugin/instance/type/type_instance, empty parts left out. Graphite: empty.
     pub rest: Vec<u8>,
-    /// collectd: the identifier behind the host, `plugin[-instance]/type[-instance]`. Graphite: empty.
+    /// collectd: the identifier, `host/plugin[-instance]/type[-instance]`, in which a slash of the host is
+    /// `_`. Graphite: empty.
     pub identifier: Vec<u8>,
     /// Its owners: tier and target.
     pub owners: Vec<(String, String)>,

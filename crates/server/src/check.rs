@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     NotAsAsked,
-    api::{key_name, protocol_name},
+    api::{key_name, protocol_name, transport},
     cli::Check,
     client,
     config::Config,
@@ -97,6 +97,7 @@ fn difference(tier: &TierPlan, other: &Value) -> Vec<String> {
     }
     for (what, here) in [
         ("protocol", protocol_name(tier.protocol)),
+        ("proto", transport(tier.protocol)),
         ("key", key_name(tier.key)),
         ("names", names_text(&tier.names).as_str()),
     ] {

@@ -49,7 +49,7 @@ pub enum Command {
     /// Show what moves when one configuration takes the place of another; nothing is started
     ///
     /// Tiers are matched by their names, targets by their ids. Shares are counted over the whole key
-    /// space where that can be done. Exit status: 0 done, 3 a tier moves more than `--fail-above` allows.
+    /// space where that can be done. Exit status: 0 done, 3 `--fail-above` does not allow it.
     Plan(Plan),
 }
 
@@ -75,7 +75,7 @@ pub struct Explain {
     /// Print one JSON object for each name
     #[arg(long)]
     pub json: bool,
-    /// Names to explain: hosts of collectd samples, or Graphite names
+    /// Names to explain: hosts or identifiers of collectd samples, or Graphite names
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<OsString>,
 }
@@ -89,7 +89,7 @@ pub struct Lookup {
     /// Ask only this tier, instead of all of them
     #[arg(short, long)]
     pub tier: Option<String>,
-    /// Hash each name byte for byte as it is given, without sorting the tags of a Graphite name
+    /// Hash each name byte for byte as it is given, without cleaning it or sorting its tags
     #[arg(long)]
     pub raw: bool,
     /// Print one JSON object for each name: the name, and its owners in each tier
@@ -120,6 +120,9 @@ pub struct Plan {
     #[arg(long, value_name = "FILE", requires = "source")]
     pub moved: Option<PathBuf>,
     /// Exit with status 3 when some tier moves more than this share of its copies, 0 to 100
+    ///
+    /// A tier that is gone, that carries another kind of samples, or that treats names otherwise and no
+    /// names were given to tell what moves, is too much in any case.
     #[arg(long, value_name = "PERCENT")]
     pub fail_above: Option<Percent>,
     /// Print one JSON object

@@ -222,7 +222,6 @@ impl Work {
         let rest = path.get(identity.host.len() + 1..).unwrap_or_default();
         let mut name = Vec::new();
         collectd::identifier(identity, &mut name);
-        let behind = name.get(identity.host.len() + 1..).unwrap_or_default();
         let mut host = HostKey::default();
         host.set(identity.host);
         let mut owners = Vec::new();
@@ -231,7 +230,7 @@ impl Work {
             let by_host = tier.key == KeyRule::Host;
             owners.extend(tier.slots(&key).map(|slot| Owned { slot, by_host }));
         }
-        let arrival = Arrival { hash, host: identity.host, rest, identifier: behind };
+        let arrival = Arrival { hash, host: identity.host, rest, identifier: &name };
         shared.census.admit(arrival, weight, &owners);
     }
 

@@ -1,8 +1,8 @@
 //! The Graphite half of the data path: lines.
 //!
 //! A line that [`line::parse`] takes is *strict* and goes with its neighbours in a block. A tier that
-//! follows another relay may take more, and beyond ASCII may see other blanks; such a line is *loose*
-//! and each rule for names reads it anew.
+//! follows another relay may take more, or see no blank where Unicode has one; such a line is *loose*,
+//! each rule for names reads it anew, and it leaves with plain blanks.
 
 use std::{mem::take, ptr, sync::Arc};
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     census::{Arrival, Owned},
-    routes::{NameGroup, Placed, Routes},
+    routes::{NameGroup, Placed, Routes, has_odd_blank},
     shared::Shared,
     target::Shed,
 };
@@ -40,10 +40,7 @@ impl Pipeline {
             let parsed =
                 if is_long(text, line_bytes_max) { Err(LineError::TooLong) } else { parse(text) };
             match parsed {
-                // Where a blank is, other relays see otherwise beyond ASCII.
-                Ok(line) if plain || !self.routes.lenient || text.is_ascii() => {
-                    self.line(line, &mut block);
-                }
+                Ok(line) if plain || !has_odd_blank(text) => self.line(line, &mut block),
                 parsed => self.not_strict(parsed, text, from, &mut block),
             }
         }
@@ -76,13 +73,16 @@ impl Pipeline {
         block: &mut Block<'_>,
     ) {
         let routes = Arc::clone(&self.routes);
-        let taken = match parsed {
-            Err(error) if error == LineError::TooLong || !routes.lenient => None,
-            Ok(_) | Err(_) => routes.name_groups().iter().find_map(|group| group.read(text)),
-        };
-        let Some(line) = taken else {
-            let error = parsed.err().unwrap_or(LineError::MissingField);
-            return self.reject_line(error, text, from);
+        let line = match parsed {
+            Ok(line) => line,
+            Err(error) => {
+                let groups = routes.name_groups().iter();
+                let of_others = groups.filter(|_| routes.lenient && error != LineError::TooLong);
+                match of_others.into_iter().find_map(|group| group.read(text)) {
+                    Some(line) => line,
+                    None => return self.reject_line(error, text, from),
+                }
+            }
         };
         // What came before it stays before it.
         self.route_block(block);
@@ -212,7 +212,7 @@ impl Work {
         });
         match placed {
             Some((line, Placed { key, name })) => {
-                // What stands before the name of a loose line may be no blank.
+                // What parts the fields of a loose line may be no blank to others.
                 let as_it_came = form == Form::Strict && ptr::eq(name, line.name);
                 let name = (!as_it_came).then_some(name);
                 self.append(routes, group, &line, &key, name, owners);

@@ -85,9 +85,12 @@ impl Routes {
     /// Every step that decides about `name` in each tier.
     pub fn explain(&self, name: &[u8]) -> Explained<'_> {
         let filter = self.blacklist.as_ref();
-        let path = filter_path(name);
-        let is_match =
-            |re: &&Regex| re.is_match(name) || path.as_ref().is_some_and(|p| re.is_match(p));
+        // Of a host alone nothing can be told.
+        let path = filter_path(name).filter(|_| !self.collectd.is_empty());
+        let as_line = !self.lines.is_empty();
+        let is_match = |re: &&Regex| {
+            (as_line && re.is_match(name)) || path.as_ref().is_some_and(|path| re.is_match(path))
+        };
         Explained {
             filtered_by: filter.filter(is_match).map(Regex::as_str),
             has_filter: filter.is_some(),

@@ -74,6 +74,12 @@ pub(super) fn place<'a>(
     Some(Placed { key, name: named.name })
 }
 
+/// Whether a line has a blank beyond ASCII: carbon parts fields there, other relays do not.
+pub(crate) fn has_odd_blank(text: &[u8]) -> bool {
+    let odd = |char: char| !char.is_ascii() && char.is_whitespace();
+    !text.is_ascii() && std::str::from_utf8(text).is_ok_and(|text| text.contains(odd))
+}
+
 /// Reads a line by a rule.
 fn read<'a>(names: &Names, text: &'a [u8]) -> Option<Line<'a>> {
     if *names == Names::Sorted { line::parse(text).ok() } else { names.parse(text) }
@@ -94,12 +100,15 @@ pub(crate) fn asked<'a>(
         TargetProtocol::Embedded => Some(Named { name, key: tag_key(name, scratch) }),
         TargetProtocol::LineTcp | TargetProtocol::LineUdp | TargetProtocol::Pickle => {
             let line = [name, b" 1 1"].concat();
-            let parsed = if line.is_ascii() { line::parse(&line).ok() } else { None };
+            let parsed = if has_odd_blank(&line) { None } else { line::parse(&line).ok() };
             let parsed = parsed.or_else(|| read(names, &line))?;
             // What stands before a name may be passed over; what is cut off behind it was no name.
             let start = parsed.name.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
             let is_whole = start + parsed.name.len() == name.len() && parsed.value == b"1";
-            names.apply(name.get(start..).filter(|_| is_whole)?, scratch)
+            let named = names.apply(name.get(start..).filter(|_| is_whole)?, scratch)?;
+            let can_leave =
+                protocol != TargetProtocol::Pickle || std::str::from_utf8(named.name).is_ok();
+            can_leave.then_some(named)
         }
     }
 }

@@ -12,7 +12,7 @@ use coco_ring::{Key, Ring, TargetIdx};
 use coco_wire::names::Names;
 use regex::bytes::Regex;
 
-pub(crate) use group::{NameGroup, Placed, asked};
+pub(crate) use group::{NameGroup, Placed, asked, has_odd_blank};
 
 use crate::{
     plan::{KeyRule, Plan, TargetProtocol, TierPlan},

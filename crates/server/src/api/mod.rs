@@ -35,7 +35,7 @@ use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
 pub(crate) use ledger::as_json as ledger_as_json;
 pub(crate) use lookup::as_object as owners_as_object;
-pub(crate) use series::{key_name, protocol as protocol_name};
+pub(crate) use series::{key_name, protocol as protocol_name, transport};
 pub(crate) use serve::serve;
 
 /// Longest time for one answer.

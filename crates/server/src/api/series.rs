@@ -53,6 +53,7 @@ fn tier(view: &TierView, epoch: u64, routes: &HashMap<(&str, &str), Hosts>) -> V
         "virtual_replicas": view.ring.virtual_replicas(),
         "connections": states,
         "protocol": protocol(view.protocol),
+        "proto": transport(view.protocol),
         "hash": view.ring.algorithm().as_str(),
         "replicas": view.ring.replicas(),
         "ids": ids,
@@ -71,6 +72,15 @@ pub(crate) fn key_name(key: KeyRule) -> &'static str {
     }
 }
 
+/// What is spoken to its targets over: [`protocol`] alone does not tell TCP from UDP.
+pub(crate) fn transport(protocol: TargetProtocol) -> &'static str {
+    match protocol {
+        TargetProtocol::LineTcp | TargetProtocol::Pickle => "tcp",
+        TargetProtocol::LineUdp | TargetProtocol::Collectd => "udp",
+        TargetProtocol::Embedded => "none",
+    }
+}
+
 /// The protocol as the configuration writes it.
 pub(crate) fn protocol(protocol: TargetProtocol) -> &'static str {
     match protocol {
@@ -82,7 +92,7 @@ pub(crate) fn protocol(protocol: TargetProtocol) -> &'static str {
 }
 
 /// The series known by name, one a line: `graphite`, tab, name; or `collectd`, tab, host, tab,
-/// `plugin[-instance]/type[-instance]`. A Graphite series whose tags come in several orders is there once.
+/// identifier `host/plugin[-instance]/type[-instance]`. A Graphite series whose tags come in several orders is there once.
 /// Backslash, tab, LF and CR in them are written `\\`, `\t`, `\n` and
 /// `\r`. The first line tells how many of how many they are.
 pub(super) async fn series(State(api): State<Api>) -> Response {

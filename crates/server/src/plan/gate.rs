@@ -61,8 +61,11 @@ fn excess(kept: &Kept<'_>, allowed: f64) -> Vec<String> {
     if let Some(what) = left_behind(kept) {
         return vec![format!("tier {name} {what}")];
     }
-    let shares =
-        [(kept.diff.moved, "of its copies"), (kept.counts.share(), "of the copies of these names")];
+    let shares = [
+        (kept.diff.moved, "of its copies"),
+        (kept.counts.share(), "of the copies of these names"),
+        (kept.counts.renamed_share(), "of these names to another name"),
+    ];
     // An allowance in decimals is no binary number: what is equal on paper passes.
     let most = allowed / 100.0 * (1.0 + 4.0 * f64::EPSILON);
     let mut lines: Vec<String> = shares
@@ -179,5 +182,7 @@ mod tests {
         assert_eq!(excess(&kept, 0.0), [""; 0]);
         kept.counts.copies_moved = 1;
         assert_eq!(excess(&kept, 10.0).len(), 1);
+        kept.counts = Counts { seen: 9, lines: 9, copies: 9, renamed: 1, ..Counts::default() };
+        assert!(excess(&kept, 10.0)[0].contains("of these names to another name"));
     }
 }

@@ -27,7 +27,8 @@
 //!         "seen": 1000,
 //!         "moved": 91,
 //!         "share": 0.091,                     // copies to make, of the copies of these names
-//!         "staying": 0                        // of those, copies between two ids of one address
+//!         "staying": 0,                       // of those, copies between two ids of one address
+//!         "renamed": 0                        // names that will be stored under another name
 //!       },
 //!       "warnings": ["..."]
 //!     }
@@ -161,6 +162,7 @@ fn names(counts: Counts) -> Value {
         "moved": counts.moved,
         "share": counts.share(),
         "staying": counts.copies_staying,
+        "renamed": counts.renamed,
     })
 }
 

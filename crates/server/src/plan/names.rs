@@ -20,9 +20,9 @@ pub(super) enum Name<'a> {
     Graphite(Cow<'a, [u8]>),
     /// A collectd series.
     Collectd {
+        host: Cow<'a, [u8]>,
         /// `host/plugin[-instance]/type[-instance]`
-        identifier: Vec<u8>,
-        host_bytes: usize,
+        identifier: Cow<'a, [u8]>,
     },
 }
 
@@ -32,10 +32,8 @@ impl<'a> Name<'a> {
         let mut fields = row.splitn(3, |byte| *byte == b'\t');
         match (fields.next()?, fields.next()?, fields.next()) {
             (b"graphite", name, None) => Some(Self::Graphite(unescape(name)?)),
-            (b"collectd", host, Some(rest)) => {
-                let host = unescape(host)?;
-                let identifier = [&host, &unescape(rest)?].map(|part| part.as_ref()).join(&b'/');
-                Some(Self::Collectd { identifier, host_bytes: host.len() })
+            (b"collectd", host, Some(identifier)) => {
+                Some(Self::Collectd { host: unescape(host)?, identifier: unescape(identifier)? })
             }
             _ => None,
         }
@@ -50,9 +48,9 @@ impl<'a> Name<'a> {
         match self {
             Self::Either(name) => tier.named(name, scratch),
             Self::Graphite(name) if tier.protocol.carries_lines() => tier.named(name, scratch),
-            Self::Collectd { identifier, host_bytes } if tier.protocol.carries_collectd() => {
+            Self::Collectd { host, identifier } if tier.protocol.carries_collectd() => {
                 let hashed = match tier.key {
-                    KeyRule::Host => identifier.get(..*host_bytes)?,
+                    KeyRule::Host => host,
                     KeyRule::Series => identifier,
                 };
                 Some(Named { name: identifier, key: tier.named(hashed, scratch)?.key })
@@ -68,8 +66,8 @@ mod tests {
     use crate::plan::testing::tier;
 
     fn collectd(host: &str, rest: &str) -> Name<'static> {
-        let identifier = format!("{host}/{rest}").into_bytes();
-        Name::Collectd { identifier, host_bytes: host.len() }
+        let identifier = format!("{}/{rest}", host.replace('/', "_")).into_bytes();
+        Name::Collectd { host: host.to_owned().into_bytes().into(), identifier: identifier.into() }
     }
 
     #[test]
@@ -78,8 +76,8 @@ mod tests {
         assert_eq!(read("graphite\ta.b"), Some(Name::Graphite(b"a.b".into())));
         assert_eq!(read("graphite\ta\\tb"), Some(Name::Graphite(b"a\tb".into())));
         assert_eq!(
-            read("collectd\te\\nvil\tcpu-0/cpu-idle"),
-            Some(collectd("e\nvil", "cpu-0/cpu-idle"))
+            read("collectd\te/\\nvil\te_\\nvil/cpu-0/cpu-idle"),
+            Some(collectd("e/\nvil", "cpu-0/cpu-idle"))
         );
         for bad in ["", "graphite", "graphite\ta\tb", "collectd\tweb", "statsd\ta", "a.b 1 2"] {
             assert_eq!(read(bad), None, "{bad}");

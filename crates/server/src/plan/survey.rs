@@ -37,6 +37,8 @@ pub(super) struct Counts {
     pub(super) seen: u64,
     /// Of these, Graphite names, which the tier's `names` apply to.
     pub(super) lines: u64,
+    /// Names that the store has under another name from then on.
+    pub(super) renamed: u64,
     /// Names of which at least one copy must be made.
     pub(super) moved: u64,
     /// Copies to make.
@@ -51,6 +53,11 @@ impl Counts {
     /// Copies to make, of all copies: 0..=1.
     pub(super) fn share(&self) -> f64 {
         super::figures::ratio(self.copies_moved, self.copies)
+    }
+
+    /// Names that get another name, of all names: 0..=1.
+    pub(super) fn renamed_share(&self) -> f64 {
+        super::figures::ratio(self.renamed, self.seen)
     }
 }
 
@@ -131,6 +138,7 @@ impl Kept<'_> {
         self.counts.copies += u64::try_from(self.new.ring.replicas()).unwrap_or_default();
         self.counts.lines +=
             u64::from(self.new.protocol.carries_lines() && !matches!(name, Name::Collectd { .. }));
+        self.counts.renamed += u64::from(before.name != after.name);
         let (mut copies, mut staying) = (0, 0);
         for one in self.comparison.moves(&Key::new(before.key), &Key::new(after.key)) {
             copies += 1;

@@ -29,6 +29,13 @@ pub(super) fn names(kept: &Kept<'_>) -> String {
                 writeln!(text, "  {staying} of these copies stay on their machines: {why}");
         }
     }
+    if counts.renamed > 0 {
+        let renamed = counted(counts.renamed, "name");
+        let _infallible = writeln!(
+            text,
+            "  {renamed} of these will be stored under another name, and start fresh"
+        );
+    }
     text
 }
 
@@ -79,8 +86,14 @@ mod tests {
             "  1 of 1 name moves, 100.00 % of the copies\n  \
              1 of these copies stays on its machine: only the id changed there\n"
         );
-        kept.counts =
-            Counts { seen: 4, moved: 2, copies_moved: 2, copies_staying: 2, copies: 4, lines: 0 };
+        kept.counts = Counts {
+            seen: 4,
+            moved: 2,
+            copies_moved: 2,
+            copies_staying: 2,
+            copies: 4,
+            ..Counts::default()
+        };
         assert_eq!(
             names(&kept),
             "  2 of 4 names move, 50.00 % of the copies\n  \

@@ -35,11 +35,14 @@ impl FrameWriter {
     /// # Errors
     /// [`PushError`]; the frame is as before.
     pub fn push(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), PushError> {
-        // A pickle can carry all that carbon takes, control bytes too.
-        let carbon = Names::Carbon { normalize_tags: false };
-        let line = line::parse(line)
-            .or_else(|why| carbon.parse(line).ok_or(why))
+        // The name was decided about before: it ends at a plain blank, and may hold others.
+        let line = Names::AsIs
+            .parse(line)
+            .map_or_else(|| line::parse(line), Ok)
             .map_err(PushError::BadLine)?;
+        if std::str::from_utf8(line.name).is_err() {
+            return Err(PushError::BadLine(LineError::NotUtf8));
+        }
         if line.name.len() > NAME_BYTES_MAX {
             return Err(PushError::BadLine(LineError::TooLong));
         }

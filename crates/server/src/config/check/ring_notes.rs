@@ -70,9 +70,7 @@ fn c_relay_number(instance: &str) -> Option<String> {
 
 /// carbon's `fnv1a_ch` hashes instances alone: of targets that share one, the first gets nearly all.
 fn shared_instances(ring: &Ring, at: &KeyPath, targets: &[Target], findings: &mut Findings<'_>) {
-    let (Algorithm::Carbon { hash: CarbonHash::Fnv1aCh, .. }
-    | Algorithm::CarbonFast { hash: CarbonHash::Fnv1aCh, .. }) = ring.algorithm()
-    else {
+    let Algorithm::Carbon { hash: CarbonHash::Fnv1aCh, .. } = ring.algorithm() else {
         return;
     };
     let instances = targets.iter().map(|target| target.member.place.instance.as_deref());

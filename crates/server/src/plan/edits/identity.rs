@@ -28,6 +28,7 @@ pub(super) fn warnings(change: Change<'_>, diff: &Diff) -> Vec<String> {
     } else {
         warnings.extend(gone.filter_map(|(at, old)| readdressed(at, old, &come)));
     }
+    warnings.extend(swapped(change));
     let left_out = warnings.len().saturating_sub(WARNINGS_MAX);
     if left_out > 0 {
         warnings.truncate(WARNINGS_MAX);
@@ -35,6 +36,27 @@ pub(super) fn warnings(change: Change<'_>, diff: &Diff) -> Vec<String> {
         warnings.push(format!("and {more} whose ids or addresses changed"));
     }
     warnings
+}
+
+/// Ids that stay, at an address that was another's.
+fn swapped(change: Change<'_>) -> Vec<String> {
+    let olds = || change.old.targets.iter();
+    let by_id: HashMap<&str, &TargetPlan> = olds().map(|old| (old.id.as_str(), old)).collect();
+    let by_address: HashMap<&Address, &TargetPlan> =
+        olds().map(|old| (&old.address, old)).collect();
+    let taken_over = |new: &TargetPlan| {
+        let before = by_id.get(new.id.as_str())?;
+        let other = by_address.get(&new.address).filter(|other| other.id != new.id)?;
+        (before.address != new.address).then(|| {
+            format!(
+                "{} is at {} now, which was the address of {}: what falls to it goes to that machine, and the \
+                 figures here take it for the machine that it was; keep each id at its machine, unless \
+                 what they hold was swapped as well",
+                new.id, new.label, other.id
+            )
+        })
+    };
+    change.new.targets.iter().filter_map(taken_over).collect()
 }
 
 /// Targets that are gone, each with a new one at its address, or placed alike by what other relays hash.
@@ -97,6 +119,18 @@ mod tests {
             told[0].starts_with("id store-a became store-b at the same address 10.0.0.1:2003:"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn swapped_addresses_are_told() {
+        let target =
+            |id: &str, at: u8| format!("{{ address = \"10.0.0.{at}:2003\", id = \"{id}\" }}");
+        let old = tier_of("", &[target("a", 1), target("b", 2)]);
+        let told = warnings(&old, &tier_of("", &[target("a", 2), target("b", 1)]));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("a is at 10.0.0.2:2003 now, which was the address of b:"));
+        // A machine of its own is what ids are for.
+        assert_eq!(warnings(&old, &tier_of("", &[target("a", 3), target("b", 2)])), [""; 0]);
     }
 
     #[test]
