@@ -53,6 +53,11 @@ impl Jump {
         Self { order: order.into(), replicas, buckets }
     }
 
+    /// The targets by bucket.
+    pub(crate) fn order(&self) -> &[TargetIdx] {
+        &self.order
+    }
+
     #[inline]
     pub(crate) fn bucket(&self, hash: u64) -> u32 {
         jump(hash, self.buckets)

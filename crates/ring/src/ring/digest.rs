@@ -33,11 +33,11 @@ pub(super) fn text(ring: &Ring) -> String {
 /// The members in an order that is one for all rings that place alike: by bucket where instances decide about those.
 fn in_order(ring: &Ring) -> Vec<(TargetIdx, &Member)> {
     let mut members: Vec<_> = TargetIdx::each(ring.members()).collect();
-    match ring.algorithm() {
-        Algorithm::CRelayJump(_) => {
-            c_relay::order(ring.members()).into_iter().map(|at| members[usize::from(at)]).collect()
+    match (ring.algorithm(), ring.jump_order()) {
+        (Algorithm::CRelayJump(_), Some(order)) => {
+            order.iter().map(|&at| members[usize::from(at)]).collect()
         }
-        algorithm => {
+        (algorithm, _) => {
             if !algorithm.traits().order {
                 members.sort_by_key(|(_, member)| member.id.as_bytes());
             }

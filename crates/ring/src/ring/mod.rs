@@ -200,6 +200,15 @@ impl Ring {
         }
     }
 
+    /// The targets in the order of their buckets, on a ring that jumps; `None` on all others.
+    #[must_use]
+    pub fn jump_order(&self) -> Option<&[TargetIdx]> {
+        match &self.0.placement {
+            Placement::Jump(jump) => Some(jump.order()),
+            _ => None,
+        }
+    }
+
     /// The name under which Coco 1.x hashes each target, one Unicode character; `None` for other algorithms.
     #[must_use]
     pub fn shadows(&self) -> Option<Vec<String>> {

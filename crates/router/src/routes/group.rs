@@ -43,7 +43,9 @@ impl NameGroup {
         read(&self.names, text)
     }
 
-    /// What its tiers make of a name: see [`place`].
+    /// What its tiers make of a name; `None` if the relay that they follow would not take it.
+    ///
+    /// `sorted` is the key of the name with its tags sorted; it is used again where it is the right one.
     #[inline]
     pub(crate) fn place<'a>(
         &self,
@@ -51,27 +53,14 @@ impl NameGroup {
         sorted: &Key<'a>,
         scratch: &'a mut Vec<u8>,
     ) -> Option<Placed<'a>> {
-        place(&self.names, name, sorted, scratch)
+        if matches!(self.names, Names::Sorted) {
+            return Some(Placed { key: *sorted, name });
+        }
+        let named = self.names.apply(name, scratch)?;
+        let is_sorted = std::ptr::eq(named.key, sorted.bytes());
+        let key = if is_sorted { *sorted } else { Key::new(named.key) };
+        Some(Placed { key, name: named.name })
     }
-}
-
-/// What a rule makes of a name; `None` if the relay that it follows would not take it.
-///
-/// `sorted` is the key of the name with its tags sorted; it is used again where it is the right one.
-#[inline]
-pub(super) fn place<'a>(
-    names: &Names,
-    name: &'a [u8],
-    sorted: &Key<'a>,
-    scratch: &'a mut Vec<u8>,
-) -> Option<Placed<'a>> {
-    if matches!(names, Names::Sorted) {
-        return Some(Placed { key: *sorted, name });
-    }
-    let named = names.apply(name, scratch)?;
-    let is_sorted = std::ptr::eq(named.key, sorted.bytes());
-    let key = if is_sorted { *sorted } else { Key::new(named.key) };
-    Some(Placed { key, name: named.name })
 }
 
 /// Whether a line has a blank beyond ASCII: carbon parts fields there, other relays do not.

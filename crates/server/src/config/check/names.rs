@@ -21,13 +21,8 @@ pub(super) fn names(
     algorithm: Option<Algorithm>,
     findings: &mut Findings<'_>,
 ) -> Option<Names> {
-    let takes_names = match protocol {
-        Some(TargetProtocol::LineTcp | TargetProtocol::LineUdp | TargetProtocol::Pickle) | None => {
-            true
-        }
-        Some(TargetProtocol::Collectd | TargetProtocol::Embedded) => false,
-    };
-    if !takes_names {
+    // An embedded tier carries lines too, and hosts: it has one rule for both.
+    if protocol.is_some_and(TargetProtocol::carries_collectd) {
         refuse_all(section, at, findings);
         return Some(Names::Sorted);
     }

@@ -52,12 +52,9 @@ impl Family {
     }
 
     fn carries(protocol: TargetProtocol, family: Self) -> bool {
-        match protocol {
-            TargetProtocol::Collectd => family == Self::Collectd,
-            TargetProtocol::LineTcp | TargetProtocol::LineUdp | TargetProtocol::Pickle => {
-                family == Self::Graphite
-            }
-            TargetProtocol::Embedded => true,
+        match family {
+            Self::Collectd => protocol.carries_collectd(),
+            Self::Graphite => protocol.carries_lines(),
         }
     }
 }

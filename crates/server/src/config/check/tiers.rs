@@ -144,10 +144,7 @@ fn key(
 ) -> KeyRule {
     let at = at.key("key");
     let key = findings.read(&at, section.key.as_ref(), findings::choice(&KEYS));
-    let takes_collectd = match protocol {
-        Some(TargetProtocol::Collectd | TargetProtocol::Embedded) | None => true,
-        Some(TargetProtocol::LineTcp | TargetProtocol::LineUdp | TargetProtocol::Pickle) => false,
-    };
+    let takes_collectd = protocol.is_none_or(TargetProtocol::carries_collectd);
     if section.key.is_some() && !takes_collectd {
         findings.fault(&at, "`key` is for collectd samples; a Graphite line is hashed by its name");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use coco_ring::{Algorithm, Diff, Key, Ring, Spot};
+use coco_ring::{Algorithm, Diff, Ring};
 
 use super::{Change, some};
 use crate::plan::figures::counted;
@@ -13,15 +13,12 @@ pub(super) fn warnings(change: Change<'_>, diff: &Diff) -> Vec<String> {
         return Vec::new();
     }
     let hash = change.new.ring.algorithm();
-    let by_bucket = is_jump(hash);
-    let order = |ring| if by_bucket { buckets(ring) } else { ids(ring).map(Some).collect() };
+    let by_bucket = change.new.ring.jump_order().is_some();
     let (before, after) = (order(&change.old.ring), order(&change.new.ring));
     let mut warnings = Vec::new();
     // An order that changed may still be one to the hash, as where instances decide.
     if hash.traits().order && diff.moved > 0.0 {
-        let [was, is] =
-            [&before, &after].map(|ids| ids.iter().copied().flatten().collect::<Vec<&str>>());
-        warnings.extend(reordered(hash, &was, &is));
+        warnings.extend(reordered(hash, &before, &after));
     }
     if by_bucket || hash == Algorithm::Coco {
         let shifted = shifted(hash, &before, &after);
@@ -55,12 +52,13 @@ fn reindexed(Change { old, new }: Change<'_>) -> Option<String> {
     ))
 }
 
-fn is_jump(hash: Algorithm) -> bool {
-    matches!(hash, Algorithm::NanotubeJump | Algorithm::CRelayJump(_))
-}
-
-fn ids(ring: &Ring) -> impl Iterator<Item = &str> {
-    ring.members().iter().map(|member| member.id.as_str())
+/// The ids in the order that the hash looks at: of the buckets where it jumps, else as listed.
+fn order(ring: &Ring) -> Vec<&str> {
+    let ids: Vec<&str> = ring.members().iter().map(|member| member.id.as_str()).collect();
+    match ring.jump_order() {
+        Some(order) => order.iter().filter_map(|&at| ids.get(usize::from(at)).copied()).collect(),
+        None => ids,
+    }
 }
 
 /// The same targets in another order, or new ones before old ones.
@@ -92,40 +90,18 @@ fn reordered(hash: Algorithm, before: &[&str], after: &[&str]) -> Option<String>
     })
 }
 
-/// The ids by bucket, asked of the ring itself; what no key was found for is missing.
-fn buckets(ring: &Ring) -> Vec<Option<&str>> {
-    let ids: Vec<&str> = ids(ring).collect();
-    let mut buckets = vec![None; ids.len()];
-    let mut left = ids.len();
-    for number in 0..KEYS_MAX {
-        if left == 0 {
-            break;
-        }
-        let text = number.to_string();
-        let located = ring.locate(&Key::new(text.as_bytes()));
-        if let (Spot::Bucket { bucket, .. }, Some(owner)) = (located.spot, located.owners.first())
-            && let Some(slot) = usize::try_from(bucket).ok().and_then(|at| buckets.get_mut(at))
-            && slot.is_none()
-        {
-            *slot = ids.get(usize::from(*owner)).copied();
-            left -= 1;
-        }
-    }
-    buckets
-}
-
 /// Targets that are gone, though one at a later bucket or position stayed: that one shifts, and all that follow.
-fn shifted(hash: Algorithm, before: &[Option<&str>], after: &[Option<&str>]) -> Option<String> {
+fn shifted(hash: Algorithm, before: &[&str], after: &[&str]) -> Option<String> {
     let bucket_after: HashMap<&str, usize> =
-        after.iter().enumerate().filter_map(|(at, id)| Some(((*id)?, at))).collect();
-    let known = || before.iter().enumerate().filter_map(|(at, id)| Some((at, (*id)?)));
+        after.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+    let known = || before.iter().copied().enumerate();
     let (_, first) = known().find(|(at, id)| bucket_after.get(id).is_some_and(|now| now < at))?;
     let gone: Vec<&str> = known()
         .take_while(|(_, id)| *id != first)
         .filter(|(_, id)| !bucket_after.contains_key(id))
         .map(|(_, id)| id)
         .collect();
-    let last = before.last().copied().flatten()?;
+    let last = before.last()?;
     let (what, otherwise) = match hash {
         Algorithm::Coco => {
             ("position, by which the hash goes,", "put another target in its position")
@@ -143,9 +119,6 @@ fn shifted(hash: Algorithm, before: &[Option<&str>], after: &[Option<&str>]) -> 
         )
     })
 }
-
-/// Enough to meet each of 4,096 buckets.
-const KEYS_MAX: u32 = 1 << 18;
 
 #[cfg(test)]
 mod tests {
@@ -175,9 +148,8 @@ mod tests {
     #[test]
     fn a_bucket_taken_from_the_middle_is_told() {
         let shifted = |before: &[&'static str], after: &[&'static str]| {
-            let some = |ids: &[&'static str]| ids.iter().copied().map(Some).collect::<Vec<_>>();
             let hash = coco_ring::Algorithm::NanotubeJump;
-            super::shifted(hash, &some(before), &some(after)).unwrap_or_default()
+            super::shifted(hash, before, after).unwrap_or_default()
         };
         let told = shifted(&["a", "b", "c", "d"], &["a", "c", "d"]);
         assert!(told.starts_with("b went away, and c and every later bucket shifted"), "{told}");
