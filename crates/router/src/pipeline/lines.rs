@@ -8,10 +8,9 @@ use std::{mem::take, ptr, sync::Arc};
 
 use coco_ring::Key;
 use coco_wire::{
-    line::{self, Line, LineError, Timestamp},
+    line::{self, Line, LineError, Scanned, Timestamp},
     names::Names,
 };
-use memchr::memchr;
 
 use super::{
     Pipeline, Source, Work,
@@ -20,7 +19,7 @@ use super::{
 };
 use crate::{
     census::{Arrival, Owned},
-    routes::{NameGroup, Placed, Routes, has_odd_blank},
+    routes::{NameGroup, Placed, Routes, Tier, has_odd_blank},
     shared::Shared,
     target::Shed,
 };
@@ -28,37 +27,48 @@ use crate::{
 impl Pipeline {
     /// Routes a batch of lines; each ends in LF, but the last one need not.
     pub(crate) fn lines(&mut self, batch: &[u8], from: &Source<'_>) {
-        let plain = line::is_plain(batch);
-        let parse = if plain { line::parse_plain } else { line::parse };
+        let mut scanner = take(&mut self.work.scanner);
         let line_bytes_max = self.shared.limits.line_bytes_max;
-        let mut block = Block::default();
-        let mut rest = batch;
-        while !rest.is_empty() {
-            let end = memchr(b'\n', rest).unwrap_or(rest.len());
-            let (text, behind) = rest.split_at(end);
-            rest = behind.get(1..).unwrap_or_default();
-            let parsed =
-                if is_long(text, line_bytes_max) { Err(LineError::TooLong) } else { parse(text) };
-            match parsed {
-                Ok(line) if plain || !has_odd_blank(text) => self.line(line, &mut block),
-                parsed => self.not_strict(parsed, text, from, &mut block),
+        let mut block = Block::new();
+        for Scanned { text, usual, tagged } in scanner.lines(batch) {
+            match usual {
+                Some(line) if text.len() <= line_bytes_max => self.line(line, tagged, &mut block),
+                _ => self.unusual_line(text, from, &mut block),
             }
         }
         self.route_block(&mut block);
+        self.work.scanner = scanner;
     }
 
     /// Counts and filters one strict line, and adds it to the block; routes a full block.
     #[inline]
-    fn line<'a>(&mut self, line: Line<'a>, block: &mut Block<'a>) {
+    fn line<'a>(&mut self, line: Line<'a>, tagged: bool, block: &mut Block<'a>) {
         let Self { shared, routes, work } = self;
         if !work.admit_line(shared, routes, &line) {
             return;
         }
-        // A name whose tags had to be sorted is rare; its key is made again when it is routed.
-        let in_place = ptr::eq(line::tag_key(line.name, &mut work.text), line.name);
-        block.push(line, in_place.then(|| Key::new(line.name)));
+        if tagged && !ptr::eq(line::tag_key(line.name, &mut work.text), line.name) {
+            // Its key has to be put together. What came before it stays before it.
+            self.route_block(block);
+            return self.route_alone(&line, Form::Strict);
+        }
+        block.push(Pending { line, key: Key::new(line.name) });
         if block.is_full() {
             self.route_block(block);
+        }
+    }
+
+    /// Reads a line that the scanner has only cut off; counts it as malformed if no tier takes it.
+    #[inline(never)]
+    fn unusual_line<'a>(&mut self, text: &'a [u8], from: &Source<'_>, block: &mut Block<'a>) {
+        let parsed = if is_long(text, self.shared.limits.line_bytes_max) {
+            Err(LineError::TooLong)
+        } else {
+            line::parse(text)
+        };
+        match parsed {
+            Ok(line) if !has_odd_blank(text) => self.line(line, true, block),
+            parsed => self.not_strict(parsed, text, from, block),
         }
     }
 
@@ -88,27 +98,51 @@ impl Pipeline {
         self.route_block(block);
         let Self { shared, work, .. } = self;
         if work.admit_line(shared, &routes, &line) {
-            work.route_keyless(shared, &routes, &line, Form::Loose);
+            self.route_alone(&line, Form::Loose);
         }
     }
 
-    /// Routes a block of lines. What stands in large tables is read for all of them first, so that the
-    /// waits for memory overlap.
+    /// Routes a block of strict lines, tier by tier. What stands in large tables is read for all of them
+    /// first, so that the waits for memory overlap.
     fn route_block(&mut self, block: &mut Block<'_>) {
         let Self { shared, routes, work } = self;
         let tick = work.now.tick;
-        for tier in routes.name_groups().iter().flat_map(|group| routes.tiers_of(group)) {
-            for key in block.keys() {
-                std::hint::black_box(tier.ring.touch(key));
+        for group in routes.name_groups() {
+            if group.names != Names::Sorted {
+                for Pending { line, key } in block.iter() {
+                    work.route_by_rule(routes, group, line, Form::Strict, key);
+                }
+                continue;
+            }
+            for tier in routes.tiers_of(group) {
+                for Pending { key, .. } in block.iter() {
+                    std::hint::black_box(tier.ring.touch(key));
+                }
+                for Pending { line, key } in block.iter() {
+                    work.append(tier, line, key, None);
+                }
             }
         }
-        block.weigh(|hash| shared.census.see(hash, tick));
-        for Pending { line, key, weight } in block.drain() {
-            match key {
-                Some(key) => work.route_line(shared, routes, &line, Form::Strict, &key, weight),
-                None => work.route_keyless(shared, routes, &line, Form::Strict),
+        for Pending { line, key } in block.iter() {
+            if let Some(weight) = shared.census.see(key.xxh3(), tick) {
+                work.admit_series(shared, routes, line, Form::Strict, key, weight);
             }
         }
+        block.clear();
+    }
+
+    /// Routes a line that cannot go in a block: the name of a strict one has to be put in order first.
+    fn route_alone(&mut self, line: &Line<'_>, form: Form) {
+        let Self { shared, routes, work } = self;
+        let mut text = take(&mut work.text);
+        let key = Key::new(line::tag_key(line.name, &mut text));
+        for group in routes.name_groups() {
+            work.route_by_rule(routes, group, line, form, &key);
+        }
+        if let Some(weight) = shared.census.see(key.xxh3(), work.now.tick) {
+            work.admit_series(shared, routes, line, form, &key, weight);
+        }
+        work.text = text;
     }
 
     /// Counts a bad line, and shows the first of its kind.
@@ -151,43 +185,8 @@ impl Work {
         true
     }
 
-    /// Routes a line whose key with sorted tags is not at hand.
-    fn route_keyless(&mut self, shared: &Shared, routes: &Routes, line: &Line<'_>, form: Form) {
-        let mut text = take(&mut self.text);
-        let key = Key::new(line::tag_key(line.name, &mut text));
-        let weight = shared.census.see(key.xxh3(), self.now.tick);
-        self.route_line(shared, routes, line, form, &key, weight);
-        self.text = text;
-    }
-
-    /// Appends a line to the chunks of its owners in each tier; counts its series if it has the weight
-    /// of a new one. `sorted` is its key with its tags sorted.
-    #[inline]
-    fn route_line(
-        &mut self,
-        shared: &Shared,
-        routes: &Routes,
-        line: &Line<'_>,
-        form: Form,
-        sorted: &Key<'_>,
-        weight: Option<u64>,
-    ) {
-        let mut owners = weight.map(|_| Vec::new());
-        for group in routes.name_groups() {
-            if form == Form::Strict && group.names == Names::Sorted {
-                self.append(routes, group, line, sorted, None, owners.as_mut());
-            } else {
-                self.route_by_rule(routes, group, line, form, sorted, owners.as_mut());
-            }
-        }
-        if let (Some(weight), Some(owners)) = (weight, owners) {
-            let arrival = Arrival { hash: sorted.xxh3(), host: line.name, ..Arrival::default() };
-            shared.census.admit(arrival, weight, &owners);
-        }
-    }
-
-    /// The same for the tiers of a group that treats names in a way of its own. A loose line was read
-    /// by one rule; each other one reads it for itself.
+    /// Appends a line to the chunks of its owners in the tiers of a group. A loose line was read by one
+    /// rule; each other one reads it for itself. `sorted` is its key with its tags sorted.
     fn route_by_rule(
         &mut self,
         routes: &Routes,
@@ -195,45 +194,25 @@ impl Work {
         line: &Line<'_>,
         form: Form,
         sorted: &Key<'_>,
-        owners: Option<&mut Vec<Owned>>,
     ) {
-        let read = match form {
-            Form::Strict => Some(*line),
-            Form::Loose => group.read(line.text),
-        };
-        let (mut scratch, mut tags) = (take(&mut self.name), Vec::new());
-        let placed = read.and_then(|line| {
-            let own = match form {
-                Form::Strict => *sorted,
-                // Its name may end elsewhere.
-                Form::Loose => Key::new(line::tag_key(line.name, &mut tags)),
-            };
-            group.place(line.name, &own, &mut scratch).map(|placed| (line, placed))
-        });
-        match placed {
-            Some((line, Placed { key, name })) => {
-                // What parts the fields of a loose line may be no blank to others.
-                let as_it_came = form == Form::Strict && ptr::eq(name, line.name);
-                let name = (!as_it_came).then_some(name);
-                self.append(routes, group, &line, &key, name, owners);
+        let mut name = take(&mut self.name);
+        let placed = place(group, line, form, sorted, &mut name, |line, Placed { key, name }| {
+            // What parts the fields of a loose line may be no blank to others.
+            let as_it_came = form == Form::Strict && ptr::eq(name, line.name);
+            let name = (!as_it_came).then_some(name);
+            for tier in routes.tiers_of(group) {
+                self.append(tier, line, &key, name);
             }
-            None => self.refuse_name(routes, group, line),
+        });
+        if placed.is_none() {
+            self.refuse_name(routes, group, line);
         }
-        self.name = scratch;
+        self.name = name;
     }
 
-    /// Appends a line, under another name if one is given, to the chunks of its owners in the tiers of
-    /// one group; and notes the owners if they are asked for.
+    /// Appends a line, under another name if one is given, to the chunks of its owners in a tier.
     #[inline]
-    fn append(
-        &mut self,
-        routes: &Routes,
-        group: &NameGroup,
-        line: &Line<'_>,
-        key: &Key<'_>,
-        name: Option<&[u8]>,
-        mut owners: Option<&mut Vec<Owned>>,
-    ) {
+    fn append(&mut self, tier: &Tier, line: &Line<'_>, key: &Key<'_>, name: Option<&[u8]>) {
         let now = self.now.unix_seconds;
         let text = match (name, line.time) {
             (None, Timestamp::Given(_)) => line.text,
@@ -246,17 +225,36 @@ impl Work {
                 &self.rewritten
             }
         };
-        for tier in routes.tiers_of(group) {
-            for &owner in tier.ring.owners(key).iter() {
-                let slot = tier.slot(owner);
-                if let Some(owners) = &mut owners {
-                    owners.push(Owned { slot, by_host: false });
-                }
-                let Some(open) = self.open.get_mut(slot) else { continue };
-                touch(&mut self.touched, slot, open);
-                open.chunk.push_line(text);
-            }
+        for &owner in tier.ring.owners(key).iter() {
+            let slot = tier.slot(owner);
+            let Some(open) = self.open.get_mut(slot) else { continue };
+            touch(&mut self.touched, slot, open);
+            open.chunk.push_line(text);
         }
+    }
+
+    /// Counts a new series that stands for so many, for its owners in each tier.
+    #[cold]
+    fn admit_series(
+        &mut self,
+        shared: &Shared,
+        routes: &Routes,
+        line: &Line<'_>,
+        form: Form,
+        sorted: &Key<'_>,
+        weight: u64,
+    ) {
+        let mut owners = Vec::new();
+        for group in routes.name_groups() {
+            // Where its name is none, nobody owns it.
+            let _placed: Option<()> =
+                place(group, line, form, sorted, &mut self.name, |_, Placed { key, .. }| {
+                    let slots = routes.tiers_of(group).flat_map(|tier| tier.slots(&key));
+                    owners.extend(slots.map(|slot| Owned { slot, by_host: false }));
+                });
+        }
+        let arrival = Arrival { hash: sorted.xxh3(), host: line.name, ..Arrival::default() };
+        shared.census.admit(arrival, weight, &owners);
     }
 
     /// Sheds a line whose name the relay that a group follows would not take.
@@ -266,6 +264,26 @@ impl Work {
         let slots = routes.tiers_of(group).flat_map(|tier| tier.slots(&key));
         self.unsendable.extend(slots.map(|slot| (slot, Shed::BadName)));
     }
+}
+
+/// Calls `then` with the line as a group reads it, and what its tiers make of the name; `None` if the relay
+/// that they follow would not take it.
+fn place<T>(
+    group: &NameGroup,
+    line: &Line<'_>,
+    form: Form,
+    sorted: &Key<'_>,
+    scratch: &mut Vec<u8>,
+    then: impl FnOnce(&Line<'_>, Placed<'_>) -> T,
+) -> Option<T> {
+    if form == Form::Strict {
+        return group.place(line.name, sorted, scratch).map(|placed| then(line, placed));
+    }
+    let line = group.read(line.text)?;
+    // Its name may end elsewhere.
+    let mut tags = Vec::new();
+    let sorted = Key::new(line::tag_key(line.name, &mut tags));
+    group.place(line.name, &sorted, scratch).map(|placed| then(&line, placed))
 }
 
 /// Over the limit, its line end not counted.

@@ -14,9 +14,9 @@ pub(crate) mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use coco_wire::line::Scanner;
 use collectd::Whole;
 use identity::SeriesHash;
-
 use regex::bytes::Regex;
 
 use crate::{
@@ -48,6 +48,7 @@ struct Work {
     /// Samples that cannot be sent to the target in a slot, and why.
     unsendable: Vec<(usize, Shed)>,
     tally: Tally,
+    scanner: Scanner,
     /// Bytes of a key or a path that has to be put together.
     text: Vec<u8>,
     /// A name, and a line, that could not go on as they came.
@@ -83,6 +84,7 @@ impl Pipeline {
             touched: Vec::with_capacity(routes.targets.len()),
             unsendable: Vec::new(),
             tally: Tally::default(),
+            scanner: Scanner::default(),
             text: Vec::new(),
             name: Vec::new(),
             rewritten: Vec::new(),

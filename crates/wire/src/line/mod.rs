@@ -6,19 +6,20 @@
 //! no NaN or infinity, no digits outside ASCII.
 //!
 //! Invariant: a [`Line`] that is parsed here is borrowed from the input, and its `text` has no CR, no
-//! LF and no other control byte than tab. Not here: splitting a stream at LF, and the length limit
-//! ([`LineError::TooLong`] is for the caller to give).
+//! LF and no other control byte than tab. Not here: gathering whole lines from a stream, and the length
+//! limit ([`LineError::TooLong`] is for the caller to give).
 
 mod fields;
 mod http;
 mod number;
 mod plain;
+mod scan;
 mod tags;
 
 pub(crate) use fields::of_fields;
 pub use http::is_http_request;
 pub(crate) use number::{NotFloat, float, push_decimal};
-pub use plain::{is_plain, parse_plain};
+pub use scan::{Lines, Scanned, Scanner};
 pub use tags::tag_key;
 
 /// One valid line.

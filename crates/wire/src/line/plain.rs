@@ -1,46 +1,11 @@
-//! The hot path: lines of printable ASCII, checked a whole batch at a time.
+//! Lines of printable ASCII and tabs: any number of blanks, any number that Python reads.
 //!
-//! Invariant: on a line of a plain batch, [`parse_plain`] answers as [`super::parse`] does.
+//! Invariant: a line that is taken here is one that [`super::fields`] takes.
 
 use super::{Line, LineError, Timestamp, fields, number};
 
 /// Plain numbers up to this many bytes are finite whatever their digits: 1e300 is a double.
 const FINITE_BYTES_MAX: usize = 300;
-
-/// Whether a batch of whole lines has only bytes 0x20 to 0x7e, LF, tab, and CR directly before LF.
-/// [`parse_plain`] may then be used on each of its lines.
-#[must_use]
-pub fn is_plain(batch: &[u8]) -> bool {
-    // Chunks so that a binary batch is left early; in each, no branch, so that it is vectorised.
-    const CHUNK_BYTES: usize = 4096;
-    let Some((last, _)) = batch.split_last() else {
-        return true;
-    };
-    let next = batch.get(1..).unwrap_or_default();
-    let pairs = batch.chunks(CHUNK_BYTES).zip(next.chunks(CHUNK_BYTES));
-    let has_next = pairs.fold(true, |plain, (bytes, nexts)| {
-        plain
-            && bytes.iter().zip(nexts).fold(true, |plain, (byte, next)| {
-                plain & (is_plain_byte(*byte) | ((*byte == b'\r') & (*next == b'\n')))
-            })
-    });
-    has_next && is_plain_byte(*last)
-}
-
-#[inline]
-fn is_plain_byte(byte: u8) -> bool {
-    (byte.wrapping_sub(b' ') <= b'~' - b' ') | (byte == b'\n') | (byte == b'\t')
-}
-
-/// Parses one line of a batch of which [`is_plain`] is true: as [`super::parse`], but without its
-/// pass over the bytes. On another line it may take control bytes and text that is not UTF-8.
-///
-/// # Errors
-/// [`LineError`] tells why carbon would ignore the line, or why we do.
-#[inline]
-pub fn parse_plain(line: &[u8]) -> Result<Line<'_>, LineError> {
-    parse_text(line.strip_suffix(b"\r").unwrap_or(line))
-}
 
 /// Parses printable ASCII and tabs.
 #[inline]

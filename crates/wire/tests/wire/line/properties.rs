@@ -1,6 +1,6 @@
 //! Any line: never a panic, always the reference's answer.
 
-use coco_wire::line::{LineError, Timestamp, is_plain, parse, parse_plain, tag_key};
+use coco_wire::line::{LineError, Scanned, Scanner, Timestamp, parse, tag_key};
 use proptest::prelude::*;
 
 use super::reference;
@@ -34,12 +34,34 @@ proptest! {
     fn parse_agrees_with_the_reference(line in line()) {
         let line: Vec<_> = line.into_iter().filter(|byte| *byte != b'\n').collect();
         prop_assert_eq!(parse(&line), reference(&line));
-        let batch = [&line[..], b"\n"].concat();
-        if is_plain(&batch) {
-            prop_assert_eq!(parse_plain(&line), parse(&line));
-        } else {
-            let taken = parse_plain(&line);
-            prop_assert!(taken.is_ok() || taken.is_err());
+    }
+
+    #[test]
+    fn a_batch_is_cut_at_each_lf_and_what_is_usual_parses_so(
+        lines in prop::collection::vec(line(), 0..12),
+        long in prop::option::of(0..40_000_usize),
+        ended in any::<bool>(),
+    ) {
+        let mut batch = lines.join(&b'\n');
+        if let Some(len) = long {
+            let at = batch.iter().position(|byte| *byte == b' ').unwrap_or_default();
+            batch.splice(at..at, vec![b'a'; len]);
+        }
+        if ended && !batch.is_empty() {
+            batch.push(b'\n');
+        }
+        let mut texts: Vec<_> = batch.split(|byte| *byte == b'\n').collect();
+        if texts.last().is_some_and(|last| last.is_empty()) {
+            texts.pop();
+        }
+        let mut scanner = Scanner::default();
+        let scanned: Vec<_> = scanner.lines(&batch).collect();
+        prop_assert_eq!(scanned.iter().map(|it| it.text).collect::<Vec<_>>(), texts);
+        for Scanned { text, usual, tagged } in scanned {
+            let Some(line) = usual else { continue };
+            prop_assert_eq!(Ok(line), parse(text));
+            prop_assert!(text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
+            prop_assert_eq!(tagged, line.name.contains(&b';'));
         }
     }
 
@@ -62,16 +84,6 @@ proptest! {
         let mut scratch = Vec::new();
         prop_assert_eq!(tag_key(name.as_bytes(), &mut scratch), wanted.as_bytes());
     }
-
-    #[test]
-    fn plain_is_what_it_says(batch in prop::collection::vec(prop_oneof![9 => 0x20..0x7f_u8, 1 => any::<u8>(), 1 => Just(b'\r'), 1 => Just(b'\n')], 0..12), filler in 0..3_usize) {
-        let batch = [vec![b'a'; filler * 2047], batch].concat();
-        let plain = |at: usize| match batch[at] {
-            b'\r' => batch.get(at + 1) == Some(&b'\n'),
-            byte => matches!(byte, b' '..=b'~' | b'\n' | b'\t'),
-        };
-        prop_assert_eq!(is_plain(&batch), (0..batch.len()).all(plain));
-    }
 }
 
 #[test]
@@ -88,4 +100,20 @@ fn long_lines_are_read_whole() {
     assert_eq!((parsed.name.len(), parsed.value.len()), (100_000, 601));
     assert_eq!(parsed.time, Timestamp::Given(digits.as_bytes()));
     assert_eq!(parse(format!("a {digits}{digits} 1").as_bytes()), Err(LineError::NotFinite));
+}
+
+#[test]
+fn a_usual_line_is_known_at_sight() {
+    let usual = |line: &str| {
+        let batch = format!("{line}\n");
+        Scanner::default().lines(batch.as_bytes()).next().unwrap().usual.is_some()
+    };
+    for line in ["a 1 2", "a.b;x=1 -1.5 1700000000", "a\t+.5\t1.", "a 0.30000000000000004 1700000000"] {
+        assert!(usual(line), "{line}");
+    }
+    let others = [" a 1 2", "a  1 2", "a 1 2 ", "a 1 2\r", "a 1e5 2", "a . 2", "a 1 .2", "a 1.2.3 4"];
+    let more = ["a - 2", "a 1 -1", "a 1 N", "a nan 1", "é 1 2", "a 1", "a 1 2 3", "a 1+ 2", "a 1 \x01"];
+    for line in others.into_iter().chain(more) {
+        assert!(!usual(line), "{line}");
+    }
 }

@@ -1,18 +1,19 @@
 //! How many distinct keys and series each target owns, without a map on the data path.
 //!
-//! The shards ask a shared table of hashes (one atomic load per sample); only a series never seen
-//! before takes the lock behind it. Up to `series_max` series are counted exactly. Beyond it one
+//! The shards ask a shared table of hashes (one atomic load per sample, and one store in each tick); only
+//! a series never seen before takes a lock. Up to `series_max` series are counted exactly. Beyond it one
 //! series in 64, then one in 4,096, is followed and counted for the others: an estimate, and said
 //! to be one. Two series share a 61-bit fingerprint with a chance below 1 in 10^6 at a million series.
 
+mod seen;
+
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
+
+use seen::{Seen, SeenSet};
 
 /// Hosts whose series are counted one by one for `metrics_per_host`.
 const HOSTS_MAX: usize = 200_000;
@@ -176,8 +177,7 @@ impl Census {
 
     /// Distinct series over all targets; an estimate if [`is_estimated`](Self::is_estimated).
     pub(crate) fn series(&self) -> u64 {
-        let followed = |level: &Level| level.seen.len.load(Ordering::Relaxed);
-        let stands_for = |level: &Level| level.weight * u64::try_from(followed(level)).unwrap_or(0);
+        let stands_for = |level: &Level| level.weight * level.seen.len();
         self.levels.iter().map(stands_for).sum()
     }
 
@@ -214,111 +214,6 @@ impl Census {
             })
             .collect()
     }
-}
-
-enum Seen {
-    Before,
-    New,
-    Full,
-}
-
-/// An insert-only open-addressing table of fingerprints, shared by the shards without a lock.
-///
-/// An entry is 40 bits of the hash and a 24-bit tick; the position gives 21 more bits of the hash.
-#[derive(Debug)]
-struct SeenSet {
-    entries: Box<[AtomicU64]>,
-    len: AtomicUsize,
-    len_max: usize,
-}
-
-const TICK_BITS: u32 = 24;
-const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
-
-impl SeenSet {
-    fn new(len_max: usize) -> Self {
-        // Half full at most, so that a probe ends after one or two entries.
-        let size = (2 * len_max).next_power_of_two();
-        // `vec![0; n]` asks for zeroed pages: memory is taken as it is used.
-        let entries: Vec<AtomicU64> = bytes_to_atomics(vec![0; size]);
-        Self { entries: entries.into_boxed_slice(), len: AtomicUsize::new(0), len_max }
-    }
-
-    fn is_full(&self) -> bool {
-        self.len.load(Ordering::Relaxed) >= self.len_max
-    }
-
-    fn fingerprint(hash: u64) -> u64 {
-        (hash & !TICK_MASK).max(1 << TICK_BITS)
-    }
-
-    /// A hash's own place; it stands there, or behind it where that was taken.
-    #[inline]
-    fn place(&self, hash: u64) -> usize {
-        usize::try_from(hash & 0xffff_ffff).unwrap_or(0) & (self.entries.len() - 1)
-    }
-
-    /// The entries a hash may stand in, from its own place on.
-    fn probe(&self, hash: u64) -> impl Iterator<Item = &AtomicU64> {
-        let (mask, first) = (self.entries.len() - 1, self.place(hash));
-        (0..self.entries.len()).filter_map(move |step| self.entries.get((first + step) & mask))
-    }
-
-    #[inline]
-    fn see(&self, hash: u64, tick: u64) -> Seen {
-        let fingerprint = Self::fingerprint(hash);
-        let wanted = fingerprint | (tick & TICK_MASK);
-        // Nearly always: in its own place, and seen in this tick before.
-        match self.entries.get(self.place(hash)) {
-            Some(entry) if entry.load(Ordering::Relaxed) == wanted => Seen::Before,
-            _ => self.see_elsewhere(hash, fingerprint, wanted),
-        }
-    }
-
-    #[cold]
-    fn see_elsewhere(&self, hash: u64, fingerprint: u64, wanted: u64) -> Seen {
-        for entry in self.probe(hash) {
-            let mut found = entry.load(Ordering::Relaxed);
-            if found == 0 {
-                if self.is_full() {
-                    return Seen::Full;
-                }
-                match entry.compare_exchange(0, wanted, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => {
-                        self.len.fetch_add(1, Ordering::Relaxed);
-                        return Seen::New;
-                    }
-                    Err(other) => found = other,
-                }
-            }
-            if found & !TICK_MASK == fingerprint {
-                if found != wanted {
-                    entry.store(wanted, Ordering::Relaxed);
-                }
-                return Seen::Before;
-            }
-        }
-        Seen::Full
-    }
-
-    fn tick_of(&self, hash: u64) -> Option<u64> {
-        let fingerprint = Self::fingerprint(hash);
-        for entry in self.probe(hash) {
-            let found = entry.load(Ordering::Relaxed);
-            if found == 0 {
-                return None;
-            }
-            if found & !TICK_MASK == fingerprint {
-                return Some(found & TICK_MASK);
-            }
-        }
-        None
-    }
-}
-
-/// In-place: the allocation of zeroed pages is kept.
-fn bytes_to_atomics(zeros: Vec<u64>) -> Vec<AtomicU64> {
-    zeros.into_iter().map(AtomicU64::new).collect()
 }
 
 #[cfg(test)]
