@@ -8,7 +8,7 @@ use std::{mem::take, ptr, sync::Arc};
 
 use coco_ring::Key;
 use coco_wire::{
-    line::{self, Line, LineError, Scanned, Timestamp},
+    line::{self, Line, LineError, Timestamp},
     names::Names,
 };
 
@@ -30,10 +30,12 @@ impl Pipeline {
         let mut scanner = take(&mut self.work.scanner);
         let line_bytes_max = self.shared.limits.line_bytes_max;
         let mut block = Block::new();
-        for Scanned { text, usual, tagged } in scanner.lines(batch) {
-            match usual {
-                Some(line) if text.len() <= line_bytes_max => self.line(line, tagged, &mut block),
-                _ => self.unusual_line(text, from, &mut block),
+        for scanned in scanner.lines(batch) {
+            match scanned.usual() {
+                Some(line) if scanned.text.len() <= line_bytes_max => {
+                    self.line(line, scanned.is_tagged(), &mut block);
+                }
+                _ => self.unusual_line(scanned.text, from, &mut block),
             }
         }
         self.route_block(&mut block);
@@ -41,7 +43,7 @@ impl Pipeline {
     }
 
     /// Counts and filters one strict line, and adds it to the block; routes a full block.
-    #[inline]
+    #[inline(always)]
     fn line<'a>(&mut self, line: Line<'a>, tagged: bool, block: &mut Block<'a>) {
         let Self { shared, routes, work } = self;
         if !work.admit_line(shared, routes, &line) {

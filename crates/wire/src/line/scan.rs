@@ -36,16 +36,38 @@ impl Scanner {
     }
 }
 
-/// A line as it stands in a batch.
+/// A line as it stands in a batch. Small, so that it need not go through memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scanned<'a> {
     /// The client's bytes, without LF.
     pub text: &'a [u8],
+    /// Where name and value end; nowhere in a line of another kind.
+    ends: Option<[u16; 2]>,
+    /// A byte `;` stands before the end of the name.
+    tagged: bool,
+}
+
+impl<'a> Scanned<'a> {
     /// The line, if it is of the usual kind: printable ASCII, single blanks between its fields, numbers
     /// of digits with a sign or a point, a time that is given. `None` says nothing about the line.
-    pub usual: Option<Line<'a>>,
+    #[inline]
+    #[must_use]
+    pub fn usual(&self) -> Option<Line<'a>> {
+        let [name_end, value_end] = self.ends?.map(usize::from);
+        Some(Line {
+            name: self.text.get(..name_end)?,
+            value: self.text.get(name_end + 1..value_end)?,
+            time: Timestamp::Given(self.text.get(value_end + 1..)?),
+            text: self.text,
+        })
+    }
+
     /// The name of a usual line has a `;` in it.
-    pub tagged: bool,
+    #[inline]
+    #[must_use]
+    pub fn is_tagged(&self) -> bool {
+        self.tagged
+    }
 }
 
 /// The lines of one batch.
@@ -83,19 +105,19 @@ impl<'a> Lines<'a, '_> {
     #[inline]
     fn marked(&mut self) -> Option<Scanned<'a>> {
         let mut next = self.marks.next;
-        let mut first = self.mark(next)?;
+        let (mut name_end, mut byte) = self.mark(next)?;
         let mut tagged = false;
-        while first.1 == b';' {
+        while byte == b';' {
             tagged = true;
             next += 1;
-            first = self.mark(next)?;
+            (name_end, byte) = self.mark(next)?;
         }
-        if let Some((value_end, b' ' | b'\t')) = self.mark(next + 1)
+        if matches!(byte, b' ' | b'\t')
+            && let Some((value_end, b' ' | b'\t')) = self.mark(next + 1)
             && let Some((end, b'\n')) = self.mark(next + 2)
-            && matches!(first.1, b' ' | b'\t')
         {
-            let usual = self.usual([first.0, value_end, end]);
-            return Some(self.end_at(end, next + 3, usual, tagged));
+            let ends = self.ends([name_end, value_end, end]);
+            return Some(self.end_at(end, next + 3, ends, tagged));
         }
         self.unusual()
     }
@@ -126,28 +148,23 @@ impl<'a> Lines<'a, '_> {
         &mut self,
         end: usize,
         next: usize,
-        usual: Option<Line<'a>>,
+        ends: Option<[u16; 2]>,
         tagged: bool,
     ) -> Scanned<'a> {
         let text = self.window.get(self.at..end).unwrap_or_default();
         self.at = end + 1;
         self.marks.next = next;
-        Scanned { text, usual, tagged: tagged && usual.is_some() }
+        Scanned { text, ends, tagged: tagged && ends.is_some() }
     }
 
-    /// The line whose fields end at these places, if its numbers are usual.
+    /// Where name and value end in the line whose fields end at these places, if its numbers are usual.
     #[inline]
-    fn usual(&self, [name_end, value_end, end]: [usize; 3]) -> Option<Line<'a>> {
+    fn ends(&self, [name_end, value_end, end]: [usize; 3]) -> Option<[u16; 2]> {
         let numbers = Numbers::read(self.rest, name_end + 1);
-        if name_end == self.at || !numbers.are_usual(value_end - name_end - 1, end - value_end - 1) {
-            return None;
-        }
-        Some(Line {
-            name: self.window.get(self.at..name_end)?,
-            value: self.window.get(name_end + 1..value_end)?,
-            time: Timestamp::Given(self.window.get(value_end + 1..end)?),
-            text: self.window.get(self.at..end)?,
-        })
+        let usual = name_end > self.at
+            && numbers.are_usual(value_end - name_end - 1, end - value_end - 1);
+        // Places in a window are small.
+        usual.then(|| [name_end, value_end].map(|place| (place - self.at) as u16))
     }
 
     /// Moves the window to the present line and begins anew; if even so no end is in it, the line is a
@@ -167,7 +184,7 @@ impl<'a> Lines<'a, '_> {
             self.rest = self.rest.get(end + 1..).unwrap_or_default();
             self.window = &[];
             self.marks.used = 0;
-            Some(Scanned { text, usual: None, tagged: false })
+            Some(Scanned { text, ends: None, tagged: false })
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Any line: never a panic, always the reference's answer.
 
-use coco_wire::line::{LineError, Scanned, Scanner, Timestamp, parse, tag_key};
+use coco_wire::line::{LineError, Scanner, Timestamp, parse, tag_key};
 use proptest::prelude::*;
 
 use super::reference;
@@ -57,11 +57,11 @@ proptest! {
         let mut scanner = Scanner::default();
         let scanned: Vec<_> = scanner.lines(&batch).collect();
         prop_assert_eq!(scanned.iter().map(|it| it.text).collect::<Vec<_>>(), texts);
-        for Scanned { text, usual, tagged } in scanned {
-            let Some(line) = usual else { continue };
-            prop_assert_eq!(Ok(line), parse(text));
-            prop_assert!(text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
-            prop_assert_eq!(tagged, line.name.contains(&b';'));
+        for scanned in scanned {
+            let Some(line) = scanned.usual() else { continue };
+            prop_assert_eq!(Ok(line), parse(scanned.text));
+            prop_assert!(scanned.text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
+            prop_assert_eq!(scanned.is_tagged(), line.name.contains(&b';'));
         }
     }
 
@@ -106,7 +106,7 @@ fn long_lines_are_read_whole() {
 fn a_usual_line_is_known_at_sight() {
     let usual = |line: &str| {
         let batch = format!("{line}\n");
-        Scanner::default().lines(batch.as_bytes()).next().unwrap().usual.is_some()
+        Scanner::default().lines(batch.as_bytes()).next().unwrap().usual().is_some()
     };
     for line in ["a 1 2", "a.b;x=1 -1.5 1700000000", "a\t+.5\t1.", "a 0.30000000000000004 1700000000"] {
         assert!(usual(line), "{line}");
