@@ -77,10 +77,33 @@ impl Ring {
         }
     }
 
+    /// As [`owners`](Self::owners), for a key that several rings are asked for: where it fell by a hash that takes time
+    /// is kept in `fell`, and used again by the rings of the same space. `fell` belongs to this key alone, and begins
+    /// as `None`.
+    #[inline]
+    #[must_use]
+    pub fn owners_again(&self, key: &Key<'_>, fell: &mut Option<(Space, u64)>) -> Owners<'_> {
+        match &self.0.placement {
+            Placement::Xxh3(_) | Placement::Coco(_) => self.owners(key),
+            _ => self.owners_where_it_fell(key.bytes(), fell),
+        }
+    }
+
     /// Apart, so that the lookups which take but some nanoseconds are inlined.
     #[inline(never)]
     fn owners_by_other_hash(&self, key: &[u8]) -> Owners<'_> {
-        self.0.placement.owners_at(self.space().position_of(key))
+        self.owners_where_it_fell(key, &mut None)
+    }
+
+    #[inline(never)]
+    fn owners_where_it_fell(&self, key: &[u8], fell: &mut Option<(Space, u64)>) -> Owners<'_> {
+        let space = self.space();
+        let position = match *fell {
+            Some((known, position)) if known == space => position,
+            _ => space.position_of(key),
+        };
+        *fell = Some((space, position));
+        self.0.placement.owners_at(position)
     }
 
     /// Where a key falls, and how it came to be there: what [`owners`](Self::owners) does, in words.

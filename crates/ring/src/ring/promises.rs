@@ -88,6 +88,22 @@ fn with(members: &Members, at: usize, change: impl Fn(&mut Member)) -> Members {
 
 proptest! {
     #[test]
+    fn a_key_that_several_rings_are_asked_for_falls_to_the_same_owners(
+        algorithms in vec(any_algorithm(), 1..6),
+        members in any_members(),
+        keys in any_keys(),
+    ) {
+        let rings: Vec<_> =
+            algorithms.into_iter().filter_map(|algorithm| ring(algorithm, &members, 2)).collect();
+        for key in keys.iter().map(|key| Key::new(key)) {
+            let mut fell = None;
+            for ring in &rings {
+                prop_assert_eq!(&ring.owners_again(&key, &mut fell)[..], &ring.owners(&key)[..]);
+            }
+        }
+    }
+
+    #[test]
     fn every_key_has_its_owners(
         algorithm in any_algorithm(),
         members in any_members(),

@@ -1,7 +1,7 @@
 //! A few lines that are routed together, so that what the tables say of each is waited for at once.
 
 use arrayvec::ArrayVec;
-use coco_ring::Key;
+use coco_ring::{Key, Space};
 use coco_wire::line::Line;
 
 /// Lines to be routed together: as many cache misses as a core can wait for at once, twice over.
@@ -13,4 +13,6 @@ pub(super) struct Pending<'a> {
     pub(super) line: Line<'a>,
     /// Its name, with its tags in order.
     pub(super) key: Key<'a>,
+    /// Where the key fell, if a ring was asked that takes its time to hash.
+    pub(super) fell: Option<(Space, u64)>,
 }

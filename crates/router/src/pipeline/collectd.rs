@@ -30,8 +30,8 @@ impl Pipeline {
         let Some(samples) = work.survey(shared, routes, datagram, from) else { return };
         let mut mixed = false;
         for (whole, tier) in work.whole.iter_mut().zip(routes.collectd_tiers()) {
-            let fits = datagram.len() <= tier.datagram_bytes_max;
-            if whole.state != WholeState::Same || !samples.verbatim || !fits {
+            let as_it_came = samples.verbatim && is_worth_a_datagram(datagram, tier);
+            if whole.state != WholeState::Same || !as_it_came {
                 mixed = true;
                 continue;
             }
@@ -46,6 +46,16 @@ impl Pipeline {
             work.repack(routes, datagram);
         }
     }
+}
+
+/// A datagram under an eighth of what fits is packed together with its neighbours: to send it alone would
+/// take the kernel longer than us to pack it.
+const SMALL_SHARE: usize = 8;
+
+/// Whether a datagram fits a tier's size, and is not so small that it is better packed with others.
+fn is_worth_a_datagram(datagram: &[u8], tier: &Tier) -> bool {
+    let max = tier.datagram_bytes_max;
+    (max / SMALL_SHARE..=max).contains(&datagram.len())
 }
 
 /// Whether all of a datagram goes to the same owners in one tier.

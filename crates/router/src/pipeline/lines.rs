@@ -6,7 +6,7 @@
 
 use std::{mem::take, ptr, sync::Arc};
 
-use coco_ring::Key;
+use coco_ring::{Key, Space};
 use coco_wire::{
     line::{self, Line, LineError, Timestamp},
     names::Names,
@@ -54,7 +54,7 @@ impl Pipeline {
             self.route_block(block);
             return self.route_alone(&line, Form::Strict);
         }
-        block.push(Pending { line, key: Key::new(line.name) });
+        block.push(Pending { line, key: Key::new(line.name), fell: None });
         if block.is_full() {
             self.route_block(block);
         }
@@ -111,7 +111,7 @@ impl Pipeline {
         let tick = work.now.tick;
         for group in routes.name_groups() {
             if group.names != Names::Sorted {
-                for Pending { line, key } in block.iter() {
+                for Pending { line, key, .. } in block.iter() {
                     work.route_by_rule(routes, group, line, Form::Strict, key);
                 }
                 continue;
@@ -120,12 +120,12 @@ impl Pipeline {
                 for Pending { key, .. } in block.iter() {
                     std::hint::black_box(tier.ring.touch(key));
                 }
-                for Pending { line, key } in block.iter() {
-                    work.append(tier, line, key, None);
+                for Pending { line, key, fell } in block.iter_mut() {
+                    work.append(tier, line, key, fell, None);
                 }
             }
         }
-        for Pending { line, key } in block.iter() {
+        for Pending { line, key, .. } in block.iter() {
             if let Some(weight) = shared.census.see(key.xxh3(), tick) {
                 work.admit_series(shared, routes, line, Form::Strict, key, weight);
             }
@@ -202,8 +202,9 @@ impl Work {
             // What parts the fields of a loose line may be no blank to others.
             let as_it_came = form == Form::Strict && ptr::eq(name, line.name);
             let name = (!as_it_came).then_some(name);
+            let mut fell = None;
             for tier in routes.tiers_of(group) {
-                self.append(tier, line, &key, name);
+                self.append(tier, line, &key, &mut fell, name);
             }
         });
         if placed.is_none() {
@@ -214,7 +215,14 @@ impl Work {
 
     /// Appends a line, under another name if one is given, to the chunks of its owners in a tier.
     #[inline]
-    fn append(&mut self, tier: &Tier, line: &Line<'_>, key: &Key<'_>, name: Option<&[u8]>) {
+    fn append(
+        &mut self,
+        tier: &Tier,
+        line: &Line<'_>,
+        key: &Key<'_>,
+        fell: &mut Option<(Space, u64)>,
+        name: Option<&[u8]>,
+    ) {
         let now = self.now.unix_seconds;
         let text = match (name, line.time) {
             (None, Timestamp::Given(_)) => line.text,
@@ -227,7 +235,7 @@ impl Work {
                 &self.rewritten
             }
         };
-        for &owner in tier.ring.owners(key).iter() {
+        for &owner in tier.ring.owners_again(key, fell).iter() {
             let slot = tier.slot(owner);
             let Some(open) = self.open.get_mut(slot) else { continue };
             touch(&mut self.touched, slot, open);

@@ -20,10 +20,10 @@ const STEP_BYTES: usize = 64;
 /// Marks written at once: rarely has a step more.
 const MARKS_AT_ONCE: usize = 4;
 
-/// Memory for the marks of one window, 32 KiB from the first batch on; used again for every batch.
+/// Memory for the marks of one window, 64 KiB from the first batch on; used again for every batch.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    marks: Vec<u16>,
+    marks: Vec<u32>,
 }
 
 impl Scanner {
@@ -42,7 +42,7 @@ pub struct Scanned<'a> {
     /// The client's bytes, without LF.
     pub text: &'a [u8],
     /// Where name and value end; nowhere in a line of another kind.
-    ends: Option<[u16; 2]>,
+    ends: Option<[u32; 2]>,
     /// A byte `;` stands before the end of the name.
     tagged: bool,
 }
@@ -53,7 +53,7 @@ impl<'a> Scanned<'a> {
     #[inline]
     #[must_use]
     pub fn usual(&self) -> Option<Line<'a>> {
-        let [name_end, value_end] = self.ends?.map(usize::from);
+        let [name_end, value_end] = self.ends?.map(|end| end as usize);
         Some(Line {
             name: self.text.get(..name_end)?,
             value: self.text.get(name_end + 1..value_end)?,
@@ -78,14 +78,14 @@ pub struct Lines<'a, 's> {
     /// What the marks tell about, a beginning of `rest`.
     window: &'a [u8],
     /// Where the present line begins in the window.
-    at: usize,
+    at: u32,
     marks: Marks<'s>,
 }
 
 /// Places in the window, ascending.
 #[derive(Debug)]
 struct Marks<'s> {
-    places: &'s mut [u16],
+    places: &'s mut [u32],
     used: usize,
     /// The first one that is not before the present line.
     next: usize,
@@ -137,21 +137,21 @@ impl<'a> Lines<'a, '_> {
 
     /// A mark and the byte there.
     #[inline]
-    fn mark(&self, at: usize) -> Option<(usize, u8)> {
-        let place = usize::from(*self.marks.places.get(..self.marks.used)?.get(at)?);
-        Some((place, *self.window.get(place)?))
+    fn mark(&self, at: usize) -> Option<(u32, u8)> {
+        let place = *self.marks.places.get(..self.marks.used)?.get(at)?;
+        Some((place, *self.window.get(place as usize)?))
     }
 
     /// Ends the present line at an LF, and begins the next one behind it.
     #[inline]
     fn end_at(
         &mut self,
-        end: usize,
+        end: u32,
         next: usize,
-        ends: Option<[u16; 2]>,
+        ends: Option<[u32; 2]>,
         tagged: bool,
     ) -> Scanned<'a> {
-        let text = self.window.get(self.at..end).unwrap_or_default();
+        let text = self.window.get(self.at as usize..end as usize).unwrap_or_default();
         self.at = end + 1;
         self.marks.next = next;
         Scanned { text, ends, tagged: tagged && ends.is_some() }
@@ -159,19 +159,18 @@ impl<'a> Lines<'a, '_> {
 
     /// Where name and value end in the line whose fields end at these places, if its numbers are usual.
     #[inline]
-    fn ends(&self, [name_end, value_end, end]: [usize; 3]) -> Option<[u16; 2]> {
-        let numbers = Numbers::read(self.rest, name_end + 1);
+    fn ends(&self, [name_end, value_end, end]: [u32; 3]) -> Option<[u32; 2]> {
+        let numbers = Numbers::read(self.rest, name_end as usize + 1);
         let usual = name_end > self.at
             && numbers.are_usual(value_end - name_end - 1, end - value_end - 1);
-        // Places in a window are small.
-        usual.then(|| [name_end, value_end].map(|place| (place - self.at) as u16))
+        usual.then_some([name_end - self.at, value_end - self.at])
     }
 
     /// Moves the window to the present line and begins anew; if even so no end is in it, the line is a
     /// very long one, or the last.
     #[cold]
     fn beyond_the_marks(&mut self) -> Option<Scanned<'a>> {
-        self.rest = self.rest.get(self.at..).unwrap_or_default();
+        self.rest = self.rest.get(self.at as usize..).unwrap_or_default();
         self.at = 0;
         self.window = self.rest.get(..WINDOW_BYTES).unwrap_or(self.rest);
         self.marks.fill(self.window);
@@ -197,7 +196,7 @@ impl Marks<'_> {
         let mut base = 0;
         for step in steps {
             self.push(base, marked_bytes(step));
-            base += STEP_BYTES as u16;
+            base += u64::BITS;
         }
         if !rest.is_empty() {
             self.push(base, marked_bytes(&padded(rest)));
@@ -206,19 +205,19 @@ impl Marks<'_> {
 
     /// Adds the set bits of a word as places behind `base`.
     #[inline]
-    fn push(&mut self, base: u16, mut bits: u64) {
+    fn push(&mut self, base: u32, mut bits: u64) {
         let count = bits.count_ones() as usize;
         let Some(places) = self.places.get_mut(self.used..) else { return };
         // The places beyond the last bit are written over by the next word.
         for place in places.iter_mut().take(MARKS_AT_ONCE) {
-            *place = base.wrapping_add(bits.trailing_zeros() as u16);
+            *place = base + bits.trailing_zeros();
             bits &= bits.wrapping_sub(1);
         }
         for place in places.iter_mut().skip(MARKS_AT_ONCE) {
             if bits == 0 {
                 break;
             }
-            *place = base.wrapping_add(bits.trailing_zeros() as u16);
+            *place = base + bits.trailing_zeros();
             bits &= bits - 1;
         }
         self.used += count;
@@ -267,7 +266,7 @@ struct Numbers {
 
 impl Numbers {
     /// Bytes that are looked at: a value of 17 digits and a time of 10 are 30.
-    const BYTES: usize = 32;
+    const BYTES: u32 = 32;
 
     /// Looks at the bytes that begin at `at`.
     #[inline]
@@ -280,7 +279,7 @@ impl Numbers {
     }
 
     #[inline]
-    fn of(bytes: &[u8; Self::BYTES]) -> Self {
+    fn of(bytes: &[u8; Self::BYTES as usize]) -> Self {
         let digits = bits(bytes, |bytes| {
             // Flips the digits to 0 to 9, and everything else to more or, signed, to less.
             let bytes = bytes ^ i8x16::splat(b'0'.cast_signed());
@@ -294,7 +293,7 @@ impl Numbers {
     /// Whether there are a number of `value` bytes, perhaps with a sign, and behind one byte another of
     /// `time` bytes without: digits and at most one point, the time with a digit first.
     #[inline]
-    fn are_usual(self, value: usize, time: usize) -> bool {
+    fn are_usual(self, value: u32, time: u32) -> bool {
         if value == 0 || time == 0 || value + 1 + time > Self::BYTES {
             return false;
         }
