@@ -212,7 +212,10 @@ mod tests {
                 let (set, new) = (&set, &new);
                 scope.spawn(move || {
                     for n in (0..50_000).map(|n| (n + shard * 10_000) % 50_000) {
-                        new.fetch_add(usize::from(set.see(hash(n), 1) == Seen::New), Ordering::Relaxed);
+                        new.fetch_add(
+                            usize::from(set.see(hash(n), 1) == Seen::New),
+                            Ordering::Relaxed,
+                        );
                     }
                 });
             }

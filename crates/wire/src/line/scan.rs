@@ -161,8 +161,8 @@ impl<'a> Lines<'a, '_> {
     #[inline]
     fn ends(&self, [name_end, value_end, end]: [u32; 3]) -> Option<[u32; 2]> {
         let numbers = Numbers::read(self.rest, name_end as usize + 1);
-        let usual = name_end > self.at
-            && numbers.are_usual(value_end - name_end - 1, end - value_end - 1);
+        let usual =
+            name_end > self.at && numbers.are_usual(value_end - name_end - 1, end - value_end - 1);
         usual.then_some([name_end - self.at, value_end - self.at])
     }
 

@@ -108,11 +108,15 @@ fn a_usual_line_is_known_at_sight() {
         let batch = format!("{line}\n");
         Scanner::default().lines(batch.as_bytes()).next().unwrap().usual().is_some()
     };
-    for line in ["a 1 2", "a.b;x=1 -1.5 1700000000", "a\t+.5\t1.", "a 0.30000000000000004 1700000000"] {
+    for line in
+        ["a 1 2", "a.b;x=1 -1.5 1700000000", "a\t+.5\t1.", "a 0.30000000000000004 1700000000"]
+    {
         assert!(usual(line), "{line}");
     }
-    let others = [" a 1 2", "a  1 2", "a 1 2 ", "a 1 2\r", "a 1e5 2", "a . 2", "a 1 .2", "a 1.2.3 4"];
-    let more = ["a - 2", "a 1 -1", "a 1 N", "a nan 1", "é 1 2", "a 1", "a 1 2 3", "a 1+ 2", "a 1 \x01"];
+    let others =
+        [" a 1 2", "a  1 2", "a 1 2 ", "a 1 2\r", "a 1e5 2", "a . 2", "a 1 .2", "a 1.2.3 4"];
+    let more =
+        ["a - 2", "a 1 -1", "a 1 N", "a nan 1", "é 1 2", "a 1", "a 1 2 3", "a 1+ 2", "a 1 \x01"];
     for line in others.into_iter().chain(more) {
         assert!(!usual(line), "{line}");
     }
