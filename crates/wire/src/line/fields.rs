@@ -1,13 +1,13 @@
-//! Any line, field by field: for text beyond ASCII, and to name the fault of a bad line.
+//! Any line, field by field, and the fault of a bad one.
 //!
 //! Fields are split at Unicode white space, as Python's `str.split()` does.
 
 use std::ops::Range;
 
-use super::{Line, LineError, NotFloat, float, plain};
+use super::{Line, LineError, NotFloat, Timestamp, float};
 
 /// Parses a line that has no control bytes but tab.
-pub(super) fn parse_unicode(text: &[u8]) -> Result<Line<'_>, LineError> {
+pub(super) fn parse(text: &[u8]) -> Result<Line<'_>, LineError> {
     let decoded = std::str::from_utf8(text).map_err(|_| LineError::NotUtf8)?;
     let mut fields = Fields { text: decoded, at: 0 };
     let name = fields.next().ok_or(LineError::Empty)?;
@@ -28,8 +28,14 @@ pub(crate) fn of_fields(text: &[u8], fields: [Range<usize>; 3]) -> Result<Line<'
         Err(NotFloat::Syntax) => return Err(LineError::BadValue),
         Err(NotFloat::NotFinite) => return Err(LineError::NotFinite),
     }
-    let time = plain::timestamp(time, time_at).ok_or(LineError::BadTime)?;
+    let time = timestamp(time, time_at).ok_or(LineError::BadTime)?;
     Ok(Line { name, value, time, text })
+}
+
+/// What a whole time field says; `None` if it is no time.
+fn timestamp(field: &[u8], at: usize) -> Option<Timestamp<'_>> {
+    let now = matches!(field, b"-1" | b"N") || float(field).ok()? == -1.0;
+    Some(if now { Timestamp::Now { at, len: field.len() } } else { Timestamp::Given(field) })
 }
 
 /// Where the fields of a text stand, in bytes.

@@ -39,7 +39,7 @@ impl Scanner {
 /// A line as it stands in a batch. Small, so that it need not go through memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scanned<'a> {
-    /// The client's bytes, without LF.
+    /// The client's bytes, without LF; those of a usual line also without CR.
     pub text: &'a [u8],
     /// Where name and value end; nowhere in a line of another kind.
     ends: Option<[u32; 2]>,
@@ -114,25 +114,43 @@ impl<'a> Lines<'a, '_> {
         }
         if matches!(byte, b' ' | b'\t')
             && let Some((value_end, b' ' | b'\t')) = self.mark(next + 1)
-            && let Some((end, b'\n')) = self.mark(next + 2)
+            && let Some((end, lf)) = self.line_end(next + 2)
+            && let Some(ends) = self.ends([name_end, value_end, end])
         {
-            let ends = self.ends([name_end, value_end, end]);
-            return Some(self.end_at(end, next + 3, ends, tagged));
+            let text = self.window.get(self.at as usize..end as usize)?;
+            self.begin_after(lf);
+            return Some(Scanned { text, ends: Some(ends), tagged });
         }
         self.unusual()
+    }
+
+    /// The end of a line, LF or CR LF: where it begins, and which mark is its LF.
+    #[inline]
+    fn line_end(&self, at: usize) -> Option<(u32, usize)> {
+        match self.mark(at)? {
+            (end, b'\n') => Some((end, at)),
+            (end, b'\r') if self.mark(at + 1) == Some((end + 1, b'\n')) => Some((end, at + 1)),
+            _ => None,
+        }
     }
 
     /// A line that is found by its end alone.
     #[inline(never)]
     fn unusual(&mut self) -> Option<Scanned<'a>> {
-        let mut next = self.marks.next;
-        loop {
-            let (end, byte) = self.mark(next)?;
-            next += 1;
-            if byte == b'\n' {
-                return Some(self.end_at(end, next, None, false));
-            }
+        let mut lf = self.marks.next;
+        while self.mark(lf)?.1 != b'\n' {
+            lf += 1;
         }
+        let text = self.window.get(self.at as usize..self.mark(lf)?.0 as usize)?;
+        self.begin_after(lf);
+        Some(Scanned { text, ends: None, tagged: false })
+    }
+
+    /// Begins the next line behind the LF at this mark.
+    #[inline]
+    fn begin_after(&mut self, lf: usize) {
+        self.at = self.mark(lf).map_or(0, |(place, _)| place + 1);
+        self.marks.next = lf + 1;
     }
 
     /// A mark and the byte there.
@@ -140,21 +158,6 @@ impl<'a> Lines<'a, '_> {
     fn mark(&self, at: usize) -> Option<(u32, u8)> {
         let place = *self.marks.places.get(..self.marks.used)?.get(at)?;
         Some((place, *self.window.get(place as usize)?))
-    }
-
-    /// Ends the present line at an LF, and begins the next one behind it.
-    #[inline]
-    fn end_at(
-        &mut self,
-        end: u32,
-        next: usize,
-        ends: Option<[u32; 2]>,
-        tagged: bool,
-    ) -> Scanned<'a> {
-        let text = self.window.get(self.at as usize..end as usize).unwrap_or_default();
-        self.at = end + 1;
-        self.marks.next = next;
-        Scanned { text, ends, tagged: tagged && ends.is_some() }
     }
 
     /// Where name and value end in the line whose fields end at these places, if its numbers are usual.
