@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::resource::{Resource, getrlimit, setrlimit},
     unistd::Pid,
 };
 use serde_json::Value;
@@ -68,6 +69,22 @@ pub fn build_coco() -> anyhow::Result<PathBuf> {
         .filter_map(|line| serde_json::from_str(line).ok().and_then(executable))
         .next_back()
         .context("cargo named no executable")
+}
+
+/// Where cargo builds.
+pub fn target_dir() -> PathBuf {
+    let workspace = || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target");
+    env::var_os("CARGO_TARGET_DIR").map_or_else(workspace, PathBuf::from)
+}
+
+/// Raises the limit of open files as far as is allowed; tells where it is then.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub fn raise_open_files() -> anyhow::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
 }
 
 /// The first line that a program writes, to either end; `None` if there is no such program.

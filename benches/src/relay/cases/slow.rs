@@ -1,0 +1,75 @@
+//! One slow target of four: it sheds its own, and the others notice nothing.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use super::{Context, latency, repeat};
+use crate::relay::{
+    contender::Contender,
+    feed::{Clients, settle},
+    report::{Measure, Report},
+    scenario::Scenario,
+    sink::{LineSinks, Options, Slow},
+    subject::sum,
+};
+
+const CASE: &str = "slow target";
+
+/// The one that is slow.
+const SLOW: Slow = Slow { at: 0, bytes_per_second: 1e6 };
+
+/// A small queue, and no waiting for it.
+const TIER: &str = "queue = \"1MiB\"\nblock_timeout = \"0s\"\n";
+
+/// Eight seconds: long enough to fill kernel buffers and queue.
+const BEAT: latency::Beat = latency::Beat { times: 8000, ..latency::FAST };
+
+/// The same load without and with a slow target.
+pub(super) fn run(context: &Context, report: &mut Report) {
+    if context.filter.takes(CASE) {
+        repeat(context, report, CASE, |report| {
+            one(context, report, None, "coco, none slow")?;
+            one(context, report, Some(SLOW), "coco, one slow")
+        });
+    }
+}
+
+fn one(
+    context: &Context,
+    report: &mut Report,
+    slow: Option<Slow>,
+    subject: &'static str,
+) -> anyhow::Result<()> {
+    let scenario = Scenario { tier: TIER, ..Scenario::LINES };
+    let epoch = Instant::now();
+    let mut sinks = LineSinks::start(scenario.targets, Options { epoch: Some(epoch), slow })?;
+    let targets = sinks.addresses().to_vec();
+    let running = Contender::Coco.start(context, &scenario, &[&targets])?;
+    let mut clients = Clients::connect(running.address, 1)?;
+    latency::feed(&mut clients, epoch, BEAT)?;
+    sinks.hurry();
+    let coco = running.coco().context("no Coco")?;
+    settle(&mut sinks, clients.samples - sum(&coco.ledger()?, &["shed"]))?;
+    let ledger = coco.ledger()?;
+    let label = targets.get(SLOW.at).map(ToString::to_string);
+    let rows = ledger.pointer("/tiers/0/targets").and_then(Value::as_array);
+    let (theirs, others): (Vec<_>, Vec<_>) = rows
+        .context("no targets in the ledger")?
+        .iter()
+        .partition(|row| row.get("target").and_then(Value::as_str) == label.as_deref());
+    let count = |rows: &[&Value], key| rows.iter().map(|row| sum(row, &[key])).sum::<u64>();
+    let (arrived, _) = sinks.arrived();
+    let accounted = arrived + count(&theirs, "shed") + count(&others, "shed");
+    ensure!(accounted == clients.samples, "{accounted} of {}: {ledger}", clients.samples);
+    let percent =
+        |rows: &[&Value]| 100.0 * count(rows, "shed") as f64 / count(rows, "offered").max(1) as f64;
+    let row = |what, at_most| Measure { case: CASE, subject, what, unit: "%", at_most };
+    let slow_goal = if slow.is_none() { Some(0.0) } else { None };
+    report.note(row("shed by the first", slow_goal), percent(&theirs));
+    report.note(row("shed by the others", Some(0.0)), percent(&others));
+    let latencies = sinks.latencies().context("no latencies")?;
+    latency::note(report, CASE, subject, &latencies, Some(latency::P99_MILLIS_MAX));
+    Ok(())
+}
