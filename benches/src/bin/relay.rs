@@ -129,6 +129,9 @@ fn measure(arguments: Arguments) -> anyhow::Result<ExitCode> {
     for (_, case) in cases {
         case(&context, &mut report)?;
     }
+    if report.is_empty() {
+        report.remark("no row has such a name".to_owned());
+    }
     for (name, text) in &description {
         println!("{name:<16} {text}");
     }

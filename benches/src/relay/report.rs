@@ -62,11 +62,22 @@ impl Report {
         self.failures.push(format!("{case}, {subject}: {error:#}"));
     }
 
+    /// Tells those who wait what comes now.
+    pub fn progress(&self, case: &str, subject: &str) {
+        let name = format!("{case}, {subject} …");
+        eprint!("{name:<50}\r");
+    }
+
     /// Notes what a reader should know, once.
     pub fn remark(&mut self, text: String) {
         if !self.remarks.contains(&text) {
             self.remarks.push(text);
         }
+    }
+
+    /// Nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// All goals are met, and all was measured.

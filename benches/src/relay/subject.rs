@@ -88,6 +88,14 @@ impl Subject {
         self.child.id()
     }
 
+    /// It has ended by itself.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// The address in the first line of its log that has all of `needles`.
     ///
     /// # Errors
@@ -118,6 +126,19 @@ impl Subject {
         let user = fields.nth(11).and_then(|ticks| ticks.parse().ok()).unwrap_or_default();
         let system = fields.next().and_then(|ticks| ticks.parse().ok()).unwrap_or_default();
         Ok(CpuTime { total: clock.now()?.into(), ticks: (user, system) })
+    }
+
+    /// How long its threads have been ready to run so far while others had their core.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn waited(&self) -> anyhow::Result<Duration> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        let nanos = tasks.filter_map(|task| {
+            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        Ok(Duration::from_nanos(nanos.sum()))
     }
 
     /// A size in MiB of its memory: `VmRSS` now or `VmHWM` at most so far.

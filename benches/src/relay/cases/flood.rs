@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use serde_json::Value;
 
-use super::{Context, repeat};
+use super::{Context, note_waited, repeat};
 use crate::relay::{
     contender::{Contender, Running},
     corpus::{Fleet, Load},
-    feed::{DatagramFeeder, pause, settle},
+    feed::{DatagramFeeder, Pace, pause, settle},
     report::{Measure, Report},
     scenario::{Input, Scenario},
     sink::{Arrivals, DatagramSinks, LineSinks, Options},
@@ -67,10 +67,12 @@ fn flood<S: Arrivals>(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut feeder = DatagramFeeder::connect(running.address, 1)?;
-    feeder.send_paced(&load.blocks, 1, sinks, false)?;
+    feeder.send_paced(&load.blocks, 1, sinks, Pace::SMALL)?;
     settle(sinks, feeder.expected)?;
     let (before, warm) = (running.process().cpu()?, feeder.expected);
+    let begin = (running.process().waited()?, Instant::now());
     let seconds = send(&mut feeder, load, sinks)?;
+    note_waited(report, (case, "coco"), running.process(), begin)?;
     let sent = (feeder.expected - warm) as f64;
     let Some(coco) = running.coco() else { return Ok(()) };
     let dropped = |ledger: &Value| sum(ledger, &["kernel_dropped"]);

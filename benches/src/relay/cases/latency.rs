@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use hdrhistogram::Histogram;
 
-use super::Context;
+use super::{Context, note_waited};
 use crate::relay::{
     contender::Contender,
     feed::{Clients, pause, settle},
@@ -38,7 +38,7 @@ pub(super) struct Beat {
 pub(super) const FAST: Beat = Beat { lines: 100, step: Duration::from_millis(1), times: 5000 };
 
 /// 10 lines a second.
-const SLOW: Beat = Beat { lines: 1, step: Duration::from_millis(100), times: 150 };
+const SLOW: Beat = Beat { lines: 1, step: Duration::from_millis(100), times: 100 };
 
 const CASES: [(&str, Beat); 2] = [("latency 100 k/s", FAST), ("latency 10 /s", SLOW)];
 
@@ -49,6 +49,7 @@ const CASES: [(&str, Beat); 2] = [("latency 100 k/s", FAST), ("latency 10 /s", S
 pub fn run(context: &Context, report: &mut Report) -> anyhow::Result<()> {
     for _ in 0..context.runs {
         for contender in [Contender::Coco, Contender::Bare, Contender::CarbonCRelay] {
+            report.progress("latency", contender.name());
             if let Some(why) = contender.missing() {
                 report.remark(why);
             } else if let Err(error) = one(context, contender, report) {
@@ -72,6 +73,7 @@ fn one(context: &Context, contender: Contender, report: &mut Report) -> anyhow::
     settle(&mut sinks, clients.samples)?;
     for (case, beat) in CASES {
         drop(sinks.latencies());
+        let begin = (running.process().waited()?, Instant::now());
         feed(&mut clients, epoch, beat)?;
         let arrived = settle(&mut sinks, clients.samples)?;
         let lost = clients.samples - arrived;
@@ -79,6 +81,7 @@ fn one(context: &Context, contender: Contender, report: &mut Report) -> anyhow::
         let latencies = sinks.latencies().context("no latencies")?;
         let goal = (contender == Contender::Coco).then_some(P99_MILLIS_MAX);
         note(report, case, contender.name(), &latencies, goal);
+        note_waited(report, (case, contender.name()), running.process(), begin)?;
     }
     if let Some(coco) = running.coco() {
         coco.balanced_ledger()?;

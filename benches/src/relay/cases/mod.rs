@@ -9,7 +9,11 @@ mod rows;
 mod scale;
 mod slow;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use super::{
     contender::Contender,
@@ -17,6 +21,7 @@ use super::{
     machine::Cores,
     report::{Measure, Report},
     scenario::Scenario,
+    subject::Subject,
 };
 
 pub use latency::run as latency;
@@ -66,6 +71,20 @@ pub(super) fn quoted(targets: &[SocketAddr]) -> String {
     targets.iter().map(|target| format!("\"{target}\"")).collect::<Vec<_>>().join(", ")
 }
 
+/// Notes for how much of the time since then a subject waited for its core: what it could not help.
+fn note_waited(
+    report: &mut Report,
+    (case, name): (&'static str, &'static str),
+    process: &Subject,
+    (before, since): (Duration, Instant),
+) -> anyhow::Result<()> {
+    let percent =
+        100.0 * (process.waited()? - before).as_secs_f64() / since.elapsed().as_secs_f64();
+    let what = "waited for its core";
+    report.note(Measure { case, subject: name, what, unit: "% of time", at_most: None }, percent);
+    Ok(())
+}
+
 /// Notes a run of a scenario.
 fn note(report: &mut Report, scenario: &Scenario, contender: Contender, outcome: &Outcome) {
     let (case, subject) = (scenario.name, contender.name());
@@ -76,7 +95,7 @@ fn note(report: &mut Report, scenario: &Scenario, contender: Contender, outcome:
     report.note(row("lost", "%", contender.is_ours().then_some(0.0)), outcome.lost_percent);
     report.note(row("peak RSS", "MiB", None), outcome.peak_mib);
     if let Some(syscalls) = outcome.syscalls {
-        report.note(row("system calls", "/sample", None), syscalls);
+        report.note(row("system calls", "/1000", None), 1000.0 * syscalls);
     }
 }
 
@@ -88,6 +107,7 @@ fn repeat(
     mut one: impl FnMut(&mut Report) -> anyhow::Result<()>,
 ) {
     for _ in 0..context.runs {
+        report.progress(case, Contender::Coco.name());
         if let Err(error) = one(report) {
             report.fail(case, Contender::Coco.name(), &error);
             return;

@@ -103,6 +103,7 @@ pub fn run(context: &Context, report: &mut Report) -> anyhow::Result<()> {
         for axis in AXES.iter().filter(|axis| context.filter.takes(axis.case)) {
             for (_, scenario) in axis.points {
                 let (case, what) = (axis.case, scenario.name);
+                report.progress(case, what);
                 match drive::run(context, scenario, Contender::Coco, false) {
                     Ok(outcome) => {
                         let row = |unit| Measure { case, subject, what, unit, at_most: None };

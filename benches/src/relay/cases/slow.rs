@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use super::{Context, latency, repeat};
+use super::{Context, latency, note_waited, repeat};
 use crate::relay::{
     contender::Contender,
     feed::{Clients, settle},
@@ -20,8 +20,8 @@ const CASE: &str = "slow target";
 /// The one that is slow.
 const SLOW: Slow = Slow { at: 0, bytes_per_second: 1e6 };
 
-/// A small queue, and no waiting for it.
-const TIER: &str = "queue = \"1MiB\"\nblock_timeout = \"0s\"\n";
+/// A small queue, and the shortest wait for it that is allowed.
+const TIER: &str = "queue = \"1MiB\"\nblock_timeout = \"1ms\"\n";
 
 /// Eight seconds: long enough to fill kernel buffers and queue.
 const BEAT: latency::Beat = latency::Beat { times: 8000, ..latency::FAST };
@@ -48,7 +48,9 @@ fn one(
     let targets = sinks.addresses().to_vec();
     let running = Contender::Coco.start(context, &scenario, &[&targets])?;
     let mut clients = Clients::connect(running.address, 1)?;
+    let begin = (running.process().waited()?, Instant::now());
     latency::feed(&mut clients, epoch, BEAT)?;
+    note_waited(report, (CASE, subject), running.process(), begin)?;
     sinks.hurry();
     let coco = running.coco().context("no Coco")?;
     settle(&mut sinks, clients.samples - sum(&coco.ledger()?, &["shed"]))?;

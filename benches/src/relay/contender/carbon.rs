@@ -37,6 +37,8 @@ pub(super) fn start(
         scenario.replicas,
         members.join(", ")
     );
+    // It does not start without, though a relay has no use for it.
+    fs::write(folder.path().join("storage-schemas.conf"), "")?;
     let file = folder.path().join("carbon.conf");
     fs::write(&file, config)?;
     let mut command = Command::new(program(RELAY));

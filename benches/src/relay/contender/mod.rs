@@ -5,21 +5,26 @@ mod config;
 
 use std::{
     collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::Command,
+    time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use super::{
     bare,
     cases::Context,
+    feed::pause,
     machine::first_line,
     scenario::{Input, Scenario},
     subject::{Coco, Subject},
 };
 
 pub use carbon::RELAY as CARBON_RELAY;
+
+/// Long enough for a start on a busy machine.
+const START_MAX: Duration = Duration::from_secs(20);
 
 /// A router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,18 +129,14 @@ impl Contender {
             }
             Self::CarbonCRelay => {
                 let port = free_port()?;
-                let subject = config::carbon_c_relay(scenario, targets, port, &both)?;
-                let address = (Ipv4Addr::LOCALHOST, port).into();
-                Ok(Running { address, kind: Kind::Peer(subject) })
+                peer(config::carbon_c_relay(scenario, targets, port, &both)?, port)
             }
             Self::CarbonPy => {
                 let ports = [free_port()?, free_port()?];
                 let subject = carbon::start(scenario, targets, ports, cores)?;
                 let [line, pickle] = ports;
                 let is_pickle = matches!(scenario.input, Input::Pickles(_));
-                let port = if is_pickle { pickle } else { line };
-                let address = (Ipv4Addr::LOCALHOST, port).into();
-                Ok(Running { address, kind: Kind::Peer(subject) })
+                peer(subject, if is_pickle { pickle } else { line })
             }
         }
     }
@@ -173,6 +174,18 @@ impl Running {
             Kind::Peer(_) => Ok(None),
         }
     }
+}
+
+/// A peer, as soon as it takes connections at its port.
+fn peer(mut subject: Subject, port: u16) -> anyhow::Result<Running> {
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    let deadline = Instant::now() + START_MAX;
+    while TcpStream::connect(address).is_err() {
+        ensure!(!subject.has_ended()?, "it ends at its start");
+        ensure!(Instant::now() < deadline, "it does not listen");
+        pause(Duration::from_millis(5));
+    }
+    Ok(Running { address, kind: Kind::Peer(subject) })
 }
 
 /// For those that do not tell which port the kernel chose.

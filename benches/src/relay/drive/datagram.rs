@@ -7,7 +7,7 @@ use crate::relay::{
     cases::Context,
     contender::Contender,
     corpus::{Fleet, LISTS, Load, Source},
-    feed::{Clients, DatagramFeeder},
+    feed::{DatagramFeeder, Pace},
     scenario::{Input, Scenario},
     sink::{DatagramSinks, LineSinks, Options},
 };
@@ -24,13 +24,14 @@ pub(super) fn lines(
     let tiers: Vec<_> = targets.chunks(scenario.targets).collect();
     let load = Load::lines(scenario.names, each)?;
     let running = contender.start(context, scenario, &tiers)?;
-    // Over UDP nobody tells that it listens; it does over TCP as well.
-    drop(Clients::connect(running.address, 1)?);
     let mut feeder = DatagramFeeder::connect(running.address, scenario.copies())?;
     let plan = Plan::new(scenario, contender, load.samples(), traced);
-    let mut pass = |sinks: &mut LineSinks| {
-        feeder.send_paced(&load.blocks, load.each, sinks, !contender.is_ours())
+    let pace = match contender {
+        peer if !peer.is_ours() => Pace::PEER,
+        _ if each == 1 => Pace::SMALL,
+        _ => Pace::FULL,
     };
+    let mut pass = |sinks: &mut LineSinks| feeder.send_paced(&load.blocks, load.each, sinks, pace);
     let outcome = measure(&running, plan, &mut sinks, &mut pass, |_| ())?;
     if contender.is_ours() {
         feeder.finish(&mut sinks)?;
@@ -63,7 +64,7 @@ pub(super) fn collectd(
     let mut feeder = DatagramFeeder::connect(running.address, scenario.copies())?;
     let plan = Plan::new(scenario, contender, load.samples(), traced);
     let mut pass =
-        |sinks: &mut DatagramSinks| feeder.send_paced(&load.blocks, load.each, sinks, false);
+        |sinks: &mut DatagramSinks| feeder.send_paced(&load.blocks, load.each, sinks, Pace::FULL);
     // Noting where hosts arrive is for the warm-up.
     let warmed = |sinks: &mut DatagramSinks| sinks.watching = false;
     let outcome = measure(&running, plan, &mut sinks, &mut pass, warmed)?;

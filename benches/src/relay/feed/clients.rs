@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -14,8 +14,8 @@ use crate::relay::{
     sink::{Arrivals, LineSinks},
 };
 
-/// Long enough for a start on a busy machine.
-const CONNECT_MAX: Duration = Duration::from_secs(20);
+/// Connections made without a break.
+const CONNECT_AT_ONCE: usize = 8;
 
 /// Connected clients.
 #[derive(Debug)]
@@ -29,23 +29,21 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Connects so many, as soon as the subject listens.
+    /// Connects so many.
     ///
     /// # Errors
-    /// It does not within 20 s; too few open files are allowed.
+    /// The subject does not take them; too few open files are allowed.
     pub fn connect(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
-        let deadline = Instant::now() + CONNECT_MAX;
-        let mut streams = Vec::with_capacity(count);
-        while streams.len() < count {
-            match TcpStream::connect(address) {
-                Ok(stream) => streams.push(stream),
-                Err(error) if !streams.is_empty() || Instant::now() > deadline => {
-                    return Err(error).with_context(|| format!("client {}", streams.len()));
-                }
-                Err(_) => pause(Duration::from_millis(2)),
+        let connect = |at| {
+            if at % CONNECT_AT_ONCE == CONNECT_AT_ONCE - 1 {
+                // A listener's backlog that overflows costs a second.
+                pause(Duration::from_millis(1));
             }
-        }
-        streams.iter().try_for_each(|stream| stream.set_nodelay(true))?;
+            let stream = TcpStream::connect(address).with_context(|| format!("client {at}"))?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        };
+        let streams = (0..count).map(connect).collect::<anyhow::Result<_>>()?;
         Ok(Self { streams, next: 0, samples: 0, line_bytes: 0 })
     }
 

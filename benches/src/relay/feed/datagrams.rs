@@ -4,23 +4,44 @@ use std::{
     io::IoSlice,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     os::fd::AsRawFd,
+    time::Duration,
 };
 
 use anyhow::ensure;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg},
+};
 
-use super::settle;
+use super::{pause, settle};
 use crate::relay::sink::Arrivals;
 
 /// Datagrams of one system call.
 const BATCH: usize = 64;
 
-/// Datagrams under way at most, which the smallest buffer on their way holds.
-const UNDER_WAY_MAX: u64 = 512;
+/// How a feeder keeps back.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Datagrams under way at most.
+    pub under_way_max: u64,
+    /// Nothing is waited for; a break of so long after each batch must do.
+    pub lossy: bool,
+}
 
-/// The same if they are at most so long.
-const UNDER_WAY_MAX_SMALL: u64 = 2048;
-const SMALL_BYTES: usize = 256;
+/// Between batches to a lossy program.
+const BREAK: Duration = Duration::from_millis(2);
+
+impl Pace {
+    /// So that the smallest buffer on their way holds them: Coco's, or the bare loop's.
+    pub const FULL: Self = Self { under_way_max: 512, lossy: false };
+
+    /// The same for datagrams of 256 bytes at most.
+    pub const SMALL: Self = Self { under_way_max: 2048, lossy: false };
+
+    /// For a program that leaves its buffers as small as the kernel makes them, and loses what it
+    /// does not read in time however little is under way: 32,000 datagrams a second.
+    pub const PEER: Self = Self { under_way_max: u64::MAX, lossy: true };
+}
 
 /// A client of a UDP port.
 #[derive(Debug)]
@@ -31,8 +52,6 @@ pub struct DatagramFeeder {
     copies: u64,
     /// Samples that should arrive.
     pub expected: u64,
-    /// Samples that are not waited for any more.
-    given_up: u64,
 }
 
 impl DatagramFeeder {
@@ -43,13 +62,7 @@ impl DatagramFeeder {
     pub fn connect(address: SocketAddr, copies: u64) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(address)?;
-        Ok(Self {
-            socket,
-            headers: MultiHeaders::preallocate(BATCH, None),
-            copies,
-            expected: 0,
-            given_up: 0,
-        })
+        Ok(Self { socket, headers: MultiHeaders::preallocate(BATCH, None), copies, expected: 0 })
     }
 
     /// Sends the datagrams, of `each` samples each, at once.
@@ -62,7 +75,15 @@ impl DatagramFeeder {
             let mut rest = slices.as_slice();
             while !rest.is_empty() {
                 let (fd, none, flags) = (self.socket.as_raw_fd(), [None; BATCH], MsgFlags::empty());
-                let sent = sendmmsg(fd, &mut self.headers, rest, none, [], flags)?.count();
+                let sent = match sendmmsg(fd, &mut self.headers, rest, none, [], flags) {
+                    Ok(sent) => sent.count(),
+                    // Word of one before: it came when nobody listened yet.
+                    Err(Errno::ECONNREFUSED) if self.expected == 0 => {
+                        pause(BREAK);
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 rest = rest.get(sent..).unwrap_or_default();
             }
             self.expected += (batch.len() * each) as u64 * self.copies;
@@ -70,8 +91,7 @@ impl DatagramFeeder {
         Ok(())
     }
 
-    /// Sends the datagrams as fast as they arrive, so that no buffer on their way overflows. What is
-    /// `lossy` is taken for arrived when nothing more does.
+    /// Sends the datagrams as fast as they arrive, so that no buffer on their way overflows.
     ///
     /// # Errors
     /// Whatever the kernel says; one that never arrives.
@@ -80,18 +100,16 @@ impl DatagramFeeder {
         datagrams: &[Vec<u8>],
         each: usize,
         sinks: &mut S,
-        lossy: bool,
+        pace: Pace,
     ) -> anyhow::Result<()> {
-        let small = datagrams.iter().all(|datagram| datagram.len() <= SMALL_BYTES);
-        let most = if small { UNDER_WAY_MAX_SMALL } else { UNDER_WAY_MAX };
-        let under_way = most * each as u64 * self.copies;
+        let under_way = pace.under_way_max.saturating_mul(each as u64 * self.copies);
         for batch in datagrams.chunks(BATCH) {
-            let due = (self.expected - self.given_up).saturating_sub(under_way);
-            let arrived = settle(sinks, due)?;
-            if arrived < due {
-                ensure!(lossy, "of {} samples only {arrived} arrived", self.expected);
-                self.given_up = self.expected - arrived;
+            if pace.lossy {
+                pause(BREAK);
             }
+            let due = self.expected.saturating_sub(under_way);
+            let arrived = settle(sinks, due)?;
+            ensure!(arrived >= due, "of {} samples only {arrived} arrived", self.expected);
             self.send(batch, each)?;
         }
         Ok(())

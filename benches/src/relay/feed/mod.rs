@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::sink::Arrivals;
 
 pub use clients::{Ahead, Clients};
-pub use datagrams::DatagramFeeder;
+pub use datagrams::{DatagramFeeder, Pace};
 
 /// Nothing has arrived for so long: nothing more will.
 const SILENCE_MAX: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use super::Places;
 
 /// Bytes that all sinks together keep of what comes first, to see which names came.
-const HEADS_BYTES: usize = 4 << 20;
+const HEADS_BYTES: usize = 16 << 20;
 
 /// Latencies are kept from 1 µs to 1,000 s, to three digits.
 const LATENCY_NANOS: (u64, u64) = (1_000, 1_000_000_000_000);
