@@ -66,22 +66,9 @@ pub fn run(context: &Context, report: &mut Report) -> anyhow::Result<()> {
         for scenario in ROWS.iter().filter(|row| context.filter.takes(row.name)) {
             for &contender in scenario.contenders {
                 let unwanted = contender == CarbonPy && !context.filter.slow_peers;
-                if unwanted || missing(contender) {
-                    continue;
-                }
-                report.progress(scenario.name, contender.name());
-                match drive::run(context, scenario, contender, round == 0) {
-                    Ok(outcome) => {
-                        note(report, scenario, contender, &outcome);
-                        costs.insert((scenario.name, contender), outcome.nanos);
-                    }
-                    Err(error) if contender.is_ours() => {
-                        report.fail(scenario.name, contender.name(), &error);
-                    }
-                    Err(error) => {
-                        let (name, peer) = (scenario.name, contender.name());
-                        report.remark(format!("{name}, {peer}: {error:#}"));
-                    }
+                if !unwanted && !missing(contender) {
+                    let nanos = one(context, report, scenario, contender, round == 0);
+                    costs.extend(nanos.map(|nanos| ((scenario.name, contender), nanos)));
                 }
             }
         }
@@ -90,4 +77,25 @@ pub fn run(context: &Context, report: &mut Report) -> anyhow::Result<()> {
     flood::run(context, report);
     slow::run(context, report);
     Ok(())
+}
+
+/// One run; tells what a sample cost. A peer that fails is worth a remark.
+fn one(
+    context: &Context,
+    report: &mut Report,
+    scenario: &Scenario,
+    contender: Contender,
+    traced: bool,
+) -> Option<f64> {
+    let (case, subject) = (scenario.name, contender.name());
+    report.progress(case, subject);
+    match drive::run(context, scenario, contender, traced) {
+        Ok(outcome) => {
+            note(report, scenario, contender, &outcome);
+            return Some(outcome.nanos);
+        }
+        Err(error) if contender.is_ours() => report.fail(case, subject, &error),
+        Err(error) => report.remark(format!("{case}, {subject}: {error:#}")),
+    }
+    None
 }

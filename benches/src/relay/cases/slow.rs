@@ -55,23 +55,42 @@ fn one(
     let coco = running.coco().context("no Coco")?;
     settle(&mut sinks, clients.samples - sum(&coco.ledger()?, &["shed"]))?;
     let ledger = coco.ledger()?;
-    let label = targets.get(SLOW.at).map(ToString::to_string);
-    let rows = ledger.pointer("/tiers/0/targets").and_then(Value::as_array);
-    let (theirs, others): (Vec<_>, Vec<_>) = rows
-        .context("no targets in the ledger")?
-        .iter()
-        .partition(|row| row.get("target").and_then(Value::as_str) == label.as_deref());
-    let count = |rows: &[&Value], key| rows.iter().map(|row| sum(row, &[key])).sum::<u64>();
+    let label = targets.get(SLOW.at).map(ToString::to_string).unwrap_or_default();
+    let [theirs, others] = fates(&ledger, &label)?;
     let (arrived, _) = sinks.arrived();
-    let accounted = arrived + count(&theirs, "shed") + count(&others, "shed");
+    let accounted = arrived + theirs.shed + others.shed;
     ensure!(accounted == clients.samples, "{accounted} of {}: {ledger}", clients.samples);
-    let percent =
-        |rows: &[&Value]| 100.0 * count(rows, "shed") as f64 / count(rows, "offered").max(1) as f64;
     let row = |what, at_most| Measure { case: CASE, subject, what, unit: "%", at_most };
     let slow_goal = if slow.is_none() { Some(0.0) } else { None };
-    report.note(row("shed by the first", slow_goal), percent(&theirs));
-    report.note(row("shed by the others", Some(0.0)), percent(&others));
+    report.note(row("shed by the first", slow_goal), theirs.percent());
+    report.note(row("shed by the others", Some(0.0)), others.percent());
     let latencies = sinks.latencies().context("no latencies")?;
     latency::note(report, CASE, subject, &latencies, Some(latency::P99_MILLIS_MAX));
     Ok(())
+}
+
+/// Copies offered to targets, and shed by them.
+#[derive(Debug, Default)]
+struct Fates {
+    offered: u64,
+    shed: u64,
+}
+
+impl Fates {
+    fn percent(&self) -> f64 {
+        100.0 * self.shed as f64 / self.offered.max(1) as f64
+    }
+}
+
+/// Those of the target with this label, and those of all others.
+fn fates(ledger: &Value, label: &str) -> anyhow::Result<[Fates; 2]> {
+    let rows = ledger.pointer("/tiers/0/targets").and_then(Value::as_array);
+    let [mut theirs, mut others] = [Fates::default(), Fates::default()];
+    for row in rows.context("no targets in the ledger")? {
+        let is_it = row.get("target").and_then(Value::as_str) == Some(label);
+        let fates = if is_it { &mut theirs } else { &mut others };
+        fates.offered += sum(row, &["offered"]);
+        fates.shed += sum(row, &["shed"]);
+    }
+    Ok([theirs, others])
 }

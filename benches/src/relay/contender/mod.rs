@@ -115,18 +115,7 @@ impl Contender {
                 let address = coco.process.address(&["listening", scenario.input.listener()])?;
                 Ok(Running { address, kind: Kind::Coco(coco) })
             }
-            Self::Bare => {
-                let what = match scenario.input {
-                    Input::Lines(_) if scenario.clients == 1 => "bare-lines",
-                    Input::Collectd => "bare-datagrams",
-                    other => bail!("there is no bare loop for {other:?}"),
-                };
-                let mut command = Command::new(&context.bench);
-                command.arg(what).args(targets.iter().map(SocketAddr::to_string));
-                let mut subject = Subject::start(&mut command, cores)?;
-                let address = subject.address(&["listening"])?;
-                Ok(Running { address, kind: Kind::Bare(subject) })
-            }
+            Self::Bare => bare_loop(context, scenario, targets, cores),
             Self::CarbonCRelay => {
                 let port = free_port()?;
                 peer(config::carbon_c_relay(scenario, targets, port, &both)?, port)
@@ -174,6 +163,24 @@ impl Running {
             Kind::Peer(_) => Ok(None),
         }
     }
+}
+
+fn bare_loop(
+    context: &Context,
+    scenario: &Scenario,
+    targets: &[SocketAddr],
+    cores: &[usize],
+) -> anyhow::Result<Running> {
+    let what = match scenario.input {
+        Input::Lines(_) if scenario.clients == 1 => "bare-lines",
+        Input::Collectd => "bare-datagrams",
+        other => bail!("there is no bare loop for {other:?}"),
+    };
+    let mut command = Command::new(&context.bench);
+    command.arg(what).args(targets.iter().map(SocketAddr::to_string));
+    let mut subject = Subject::start(&mut command, cores)?;
+    let address = subject.address(&["listening"])?;
+    Ok(Running { address, kind: Kind::Bare(subject) })
 }
 
 /// A peer, as soon as it takes connections at its port.

@@ -44,7 +44,9 @@ pub(super) fn run(
 }
 
 /// What is sent, and keys to check.
-fn source(scenario: &Scenario) -> anyhow::Result<(Box<dyn Source>, Vec<Vec<u8>>)> {
+type Keyed = (Box<dyn Source>, Vec<Vec<u8>>);
+
+fn source(scenario: &Scenario) -> anyhow::Result<Keyed> {
     let mut load = match scenario.input {
         Input::ManyLines => {
             let mut many = ManyNames::new(scenario.names);
