@@ -35,7 +35,7 @@ struct Arguments {
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// How long the platform's load lasts
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 30)]
     seconds: u32,
     /// Of the rows and of scale, only those whose name has this
     #[arg(long, value_name = "TEXT")]

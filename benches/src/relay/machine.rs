@@ -14,6 +14,8 @@ use nix::{
 };
 use serde_json::Value;
 
+use super::contender::carbon_version;
+
 /// The core of the subject, and that of everything else.
 #[derive(Debug, Clone, Copy)]
 pub struct Cores {
@@ -120,6 +122,8 @@ pub fn description(coco: &Path) -> Vec<(&'static str, String)> {
         ("commit", commit + if changed { " and uncommitted changes" } else { "" }),
         ("coco", unknown(first_line(coco, &["--version"]))),
         ("carbon-c-relay", unknown(first_line("carbon-c-relay", &["-v"]))),
+        ("carbon.py", unknown(carbon_version())),
+        ("strace", unknown(first_line("strace", &["--version"]))),
         ("rustc", unknown(first_line("rustc", &["--version"]))),
         ("date", unknown(first_line("date", &["-u", "+%F"]))),
         ("command", command()),

@@ -4,10 +4,21 @@ use std::{env, fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use anyhow::Context as _;
 
-use crate::relay::{machine::target_dir, scenario::Scenario, subject::Subject};
+use crate::relay::{
+    machine::{first_line, target_dir},
+    scenario::Scenario,
+    subject::Subject,
+};
 
 /// Its program.
-pub const RELAY: &str = "carbon-relay.py";
+pub(super) const RELAY: &str = "carbon-relay.py";
+
+/// The version of carbon, if it is there.
+pub fn version() -> Option<String> {
+    let script = "from importlib.metadata import version; print(version('carbon'))";
+    let there = program(RELAY).is_file();
+    there.then(|| first_line(program("python"), &["-c", script])).flatten()
+}
 
 /// A program of the virtual environment.
 pub(super) fn program(name: &str) -> PathBuf {

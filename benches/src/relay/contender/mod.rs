@@ -21,7 +21,7 @@ use super::{
     subject::{Coco, Subject},
 };
 
-pub use carbon::RELAY as CARBON_RELAY;
+pub use carbon::version as carbon_version;
 
 /// Long enough for a start on a busy machine.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ impl Contender {
     pub fn slowness(self) -> u64 {
         match self {
             Self::Coco | Self::Bare => 1,
-            Self::CarbonCRelay => 5,
+            Self::CarbonCRelay => 10,
             Self::CarbonPy => 100,
         }
     }

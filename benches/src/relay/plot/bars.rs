@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use plotters::{
+    coord::Shift,
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
@@ -17,6 +18,8 @@ const FOOT_PIXELS: u32 = 70;
 
 const CONTENDERS: [Contender; 4] =
     [Contender::Bare, Contender::Coco, Contender::CarbonCRelay, Contender::CarbonPy];
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 pub(super) fn draw(report: &Report, file: &Path, caption: &str) -> anyhow::Result<()> {
     let median = |contender: Contender| {
@@ -35,8 +38,15 @@ pub(super) fn draw(report: &Report, file: &Path, caption: &str) -> anyhow::Resul
     let title = "A Graphite line, TCP in, 4 targets out: CPU of the whole process";
     head.draw_text(title, &text(20, INK, left), (16, 12))?;
     head.draw_text(caption, &text(13, OTHER, left), (16, 42))?;
+    draw_bars(&body, &bars)?;
+    root.present()?;
+    Ok(())
+}
+
+fn draw_bars(body: &Area<'_>, bars: &[(Contender, f64)]) -> anyhow::Result<()> {
+    let count = u32::try_from(bars.len())?;
     let most = bars.iter().map(|bar| bar.1).fold(100.0, f64::max);
-    let mut chart = ChartBuilder::on(&body)
+    let mut chart = ChartBuilder::on(body)
         .margin(12)
         .x_label_area_size(46)
         .y_label_area_size(130)
@@ -54,7 +64,7 @@ pub(super) fn draw(report: &Report, file: &Path, caption: &str) -> anyhow::Resul
         .axis_desc_style(text(14, INK, Pos::default()))
         .draw()?;
     let (base_x, base_y) = body.get_base_pixel();
-    for (at, (contender, nanos)) in (0..count).rev().zip(&bars) {
+    for (at, (contender, nanos)) in (0..count).rev().zip(bars) {
         let (low, high) = (f64::from(at) + 0.2, f64::from(at) + 0.8);
         let color = if *contender == Contender::Coco { ACCENT } else { OTHER };
         chart.draw_series([Rectangle::new([(10.0, low), (*nanos, high)], color.filled())])?;
@@ -66,6 +76,5 @@ pub(super) fn draw(report: &Report, file: &Path, caption: &str) -> anyhow::Resul
         let name = if *contender == Contender::Bare { "bare loop" } else { contender.name() };
         body.draw_text(name, &before, (x - base_x - 10, y - base_y))?;
     }
-    root.present()?;
     Ok(())
 }

@@ -80,6 +80,7 @@ fn draw_one(area: &Area<'_>, axis: &Axis, points: &[(f64, f64)]) -> anyhow::Resu
         .axis_style(INK)
         .x_desc(axis.label)
         .x_labels(1)
+        .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
         .x_label_formatter(&|_| String::new())
         .y_labels(5)
         .y_label_formatter(&|y| format!("{y:.0}"))
@@ -89,15 +90,13 @@ fn draw_one(area: &Area<'_>, axis: &Axis, points: &[(f64, f64)]) -> anyhow::Resu
     chart.draw_series(LineSeries::new(points.iter().copied(), ACCENT.stroke_width(2)))?;
     chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, ACCENT.filled())))?;
     let above = text(13, INK, Pos::new(HPos::Center, VPos::Bottom));
-    chart.draw_series(points.iter().map(|&(x, y)| {
-        EmptyElement::at((x, y)) + Text::new(format!("{y:.0}"), (0, -8), above.clone())
-    }))?;
-    // At the points themselves, and not at powers of ten.
+    // Labels stand at the points themselves, and not at powers of ten.
     let below = text(13, INK, Pos::new(HPos::Center, VPos::Top));
-    for &(x, _) in points {
-        let (pixel_x, pixel_y) = chart.backend_coord(&(x, 0.0));
-        let (base_x, base_y) = area.get_base_pixel();
-        area.draw_text(&short(x), &below, (pixel_x - base_x, pixel_y - base_y + 6))?;
+    let (left, top) = area.get_base_pixel();
+    for &(x, y) in points {
+        let (point, foot) = (chart.backend_coord(&(x, y)), chart.backend_coord(&(x, 0.0)));
+        area.draw_text(&format!("{y:.0}"), &above, (point.0 - left, point.1 - top - 8))?;
+        area.draw_text(&short(x), &below, (foot.0 - left, foot.1 - top + 6))?;
     }
     Ok(())
 }
