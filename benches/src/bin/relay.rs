@@ -10,8 +10,9 @@ use std::{
 use clap::{Parser, ValueEnum};
 use coco_benches::relay::{
     bare,
-    cases::{self, Context},
+    cases::{self, Context, Filter},
     machine::{self, Cores},
+    plot,
     report::Report,
 };
 
@@ -34,12 +35,15 @@ struct Arguments {
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// How long the platform's load lasts
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 30)]
     seconds: u32,
-    /// Also write the rows to this file
+    /// Of the rows and of scale, only those whose name has this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Also write the rows to this file, and pictures beside it
     #[arg(long, value_name = "PATH")]
     csv: Option<PathBuf>,
-    /// Also write the rows to benches/record/CPU/DATE.csv
+    /// Also write the rows to benches/record/CPU/DATE.csv, and pictures beside it
     #[arg(long)]
     record: bool,
 }
@@ -48,13 +52,19 @@ struct Arguments {
 enum What {
     /// All of the following
     All,
-    /// Graphite lines: one TCP connection in, four targets out
+    /// Every input and shape, floods and a slow target
+    Rows,
+    /// Of the rows: one TCP connection of lines in, four targets out, beside others
     Line,
-    /// collectd datagrams: UDP in, four targets out
+    /// Of the rows: collectd datagrams
     Collectd,
+    /// How long a line is under way
+    Latency,
+    /// What a line costs with more targets, tiers, names, connections, cores
+    Scale,
     /// 35,100 samples a second from 1,000 hosts to two tiers
     Platform,
-    /// Memory with a million names and a thousand connections
+    /// Memory with a million names and a thousand connections, and of an idle connection
     Memory,
     #[value(hide = true)]
     BareLines,
@@ -64,12 +74,33 @@ enum What {
 
 type Case = fn(&Context, &mut Report) -> anyhow::Result<()>;
 
-const CASES: [(What, Case); 4] = [
-    (What::Line, cases::line),
-    (What::Collectd, cases::collectd),
+const CASES: [(What, Case); 7] = [
+    (What::Rows, cases::rows),
+    (What::Line, cases::rows),
+    (What::Collectd, cases::rows),
+    (What::Latency, cases::latency),
+    (What::Scale, cases::scale),
     (What::Platform, cases::platform),
     (What::Memory, cases::memory),
 ];
+
+impl What {
+    /// `All` leaves out what is part of the rows.
+    fn takes(self, case: Self) -> bool {
+        self == case || (self == Self::All && ![Self::Line, Self::Collectd].contains(&case))
+    }
+
+    fn filter(self, only: Option<String>) -> Filter {
+        match self {
+            Self::Line => Filter { exact: Some("line"), part: only, slow_peers: false },
+            Self::Collectd => {
+                let part = only.or_else(|| Some("collectd".to_owned()));
+                Filter { exact: None, part, slow_peers: false }
+            }
+            _ => Filter { exact: None, part: only, slow_peers: true },
+        }
+    }
+}
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
@@ -90,26 +121,41 @@ fn measure(arguments: Arguments) -> anyhow::Result<ExitCode> {
         runs: arguments.runs,
         platform_seconds: arguments.seconds,
         cores: Cores::take()?,
+        filter: arguments.what.filter(arguments.only),
     };
+    machine::raise_open_files()?;
     let mut report = Report::default();
-    let cases = CASES.iter().filter(|(what, _)| [*what, What::All].contains(&arguments.what));
+    let cases = CASES.iter().filter(|(what, _)| arguments.what.takes(*what));
     for (_, case) in cases {
         case(&context, &mut report)?;
+    }
+    if report.is_empty() {
+        report.remark("no row has such a name".to_owned());
     }
     for (name, text) in &description {
         println!("{name:<16} {text}");
     }
     println!("\n{}", report.table());
-    if let Some(file) = &arguments.csv {
+    let recorded = arguments.record.then(|| record_file(&description));
+    for file in arguments.csv.iter().chain(&recorded) {
         report.write_csv(file, &description)?;
-    }
-    if arguments.record {
-        let date = description.iter().find(|(name, _)| *name == "date");
-        let date = date.map_or("undated", |(_, date)| date);
-        let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| "benches".into());
-        let folder = Path::new(&package).join("record").join(machine::cpu_folder());
-        let file = folder.join(format!("{date}.csv"));
-        report.write_csv(&file, &description)?;
+        plot::write(&report, file, &caption(&description))?;
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn told<'a>(description: &'a [(&str, String)], name: &str) -> &'a str {
+    description.iter().find(|(key, _)| *key == name).map_or("unknown", |(_, text)| text)
+}
+
+fn record_file(description: &[(&'static str, String)]) -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| "benches".into());
+    let folder = Path::new(&package).join("record").join(machine::cpu_folder());
+    folder.join(format!("{}.csv", told(description, "date")))
+}
+
+/// What stands below the title of a picture.
+fn caption(description: &[(&'static str, String)]) -> String {
+    let of = |name| told(description, name);
+    format!("{}, {}, commit {}", of("machine"), of("date"), of("commit"))
 }

@@ -9,9 +9,12 @@ use std::{
 use anyhow::{Context as _, ensure};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::resource::{Resource, getrlimit, setrlimit},
     unistd::Pid,
 };
 use serde_json::Value;
+
+use super::contender::carbon_version;
 
 /// The core of the subject, and that of everything else.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +73,22 @@ pub fn build_coco() -> anyhow::Result<PathBuf> {
         .context("cargo named no executable")
 }
 
+/// Where cargo builds.
+pub fn target_dir() -> PathBuf {
+    let workspace = || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target");
+    env::var_os("CARGO_TARGET_DIR").map_or_else(workspace, PathBuf::from)
+}
+
+/// Raises the limit of open files as far as is allowed; tells where it is then.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub fn raise_open_files() -> anyhow::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
 /// The first line that a program writes, to either end; `None` if there is no such program.
 pub fn first_line(program: impl AsRef<Path>, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program.as_ref()).args(arguments).output().ok()?;
@@ -103,6 +122,8 @@ pub fn description(coco: &Path) -> Vec<(&'static str, String)> {
         ("commit", commit + if changed { " and uncommitted changes" } else { "" }),
         ("coco", unknown(first_line(coco, &["--version"]))),
         ("carbon-c-relay", unknown(first_line("carbon-c-relay", &["-v"]))),
+        ("carbon.py", unknown(carbon_version())),
+        ("strace", unknown(first_line("strace", &["--version"]))),
         ("rustc", unknown(first_line("rustc", &["--version"]))),
         ("date", unknown(first_line("date", &["-u", "+%F"]))),
         ("command", command()),

@@ -4,7 +4,7 @@
 //!   core A (this program)                core B
 //!   ─────────────────────                ──────────────────────────
 //!   feeder ── TCP or UDP ──────────────▶ the subject: coco, a bare loop, a peer
-//!   4 sinks ◀──────────── TCP or UDP ─── (its CPU time is the measure)
+//!   sinks  ◀───────────── TCP or UDP ─── (its CPU time is the measure)
 //! ```
 //!
 //! CPU time and not wall time is measured, because it does not depend on who else is on the machine.
@@ -14,9 +14,14 @@
 
 pub mod bare;
 pub mod cases;
+pub mod contender;
 pub mod corpus;
+pub mod drive;
 pub mod feed;
 pub mod machine;
+pub mod plot;
 pub mod report;
+pub mod scenario;
 pub mod sink;
 pub mod subject;
+pub mod syscalls;

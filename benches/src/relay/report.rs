@@ -23,6 +23,8 @@ pub struct Measure {
 #[derive(Debug)]
 struct Row {
     measure: Measure,
+    /// The other kind of goal: the median should not be less.
+    at_least: Option<f64>,
     runs: Vec<f64>,
 }
 
@@ -30,39 +32,93 @@ struct Row {
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<Row>,
+    /// What could not be measured, or lost something.
+    failures: Vec<String>,
+    /// What a reader should know, such as peers that are not there.
+    remarks: Vec<String>,
 }
 
 impl Report {
     /// Notes the value of one run.
     pub fn note(&mut self, measure: Measure, value: f64) {
+        self.add(measure, None, value);
+    }
+
+    /// Notes the value of one run; the median should be at least so much.
+    pub fn note_at_least(&mut self, measure: Measure, least: f64, value: f64) {
+        self.add(measure, Some(least), value);
+    }
+
+    fn add(&mut self, measure: Measure, at_least: Option<f64>, value: f64) {
         match self.rows.iter_mut().find(|row| row.measure == measure) {
             Some(row) => row.runs.push(value),
-            None => self.rows.push(Row { measure, runs: vec![value] }),
+            None => self.rows.push(Row { measure, at_least, runs: vec![value] }),
         }
     }
 
-    /// All goals are met.
+    /// Notes that something could not be measured, or was wrong, and says so at once.
+    pub fn fail(&mut self, case: &str, subject: &str, error: &anyhow::Error) {
+        eprintln!("{case}, {subject}: {error:#}");
+        self.failures.push(format!("{case}, {subject}: {error:#}"));
+    }
+
+    /// Tells those who wait what comes now.
+    pub fn progress(&self, case: &str, subject: &str) {
+        let name = format!("{case}, {subject} …");
+        eprint!("{name:<50}\r");
+    }
+
+    /// Notes what a reader should know, once.
+    pub fn remark(&mut self, text: String) {
+        if !self.remarks.contains(&text) {
+            self.remarks.push(text);
+        }
+    }
+
+    /// Nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All goals are met, and all was measured.
     pub fn is_good(&self) -> bool {
-        self.rows.iter().all(Row::is_good)
+        self.rows.iter().all(Row::is_good) && self.failures.is_empty()
+    }
+
+    /// The median of a row.
+    pub fn median(&self, case: &str, subject: &str, what: &str, unit: &str) -> Option<f64> {
+        let wanted = (case, subject, what, unit);
+        let is_it = |m: &Measure| (m.case, m.subject, m.what, m.unit) == wanted;
+        self.rows.iter().find(|row| is_it(&row.measure)).map(|row| row.spread().1)
     }
 
     /// The table for people.
     pub fn table(&self) -> String {
         let mut table = format!(
-            "{:<10} {:<16} {:<20} {:>10} {:>10} {:>10}  {:<10} {:>8}\n",
+            "{:<18} {:<20} {:<24} {:>10} {:>10} {:>10}  {:<10} {:>8}\n",
             "case", "subject", "measure", "median", "min", "max", "unit", "goal"
         );
         for row in &self.rows {
             let Measure { case, subject, what, unit, at_most } = &row.measure;
             let (min, median, max) = row.spread();
-            let goal = at_most.map_or_else(String::new, |goal| format!("≤ {goal}"));
+            let goal = match (at_most, row.at_least) {
+                (Some(most), _) => format!("≤ {most}"),
+                (None, Some(least)) => format!("≥ {least}"),
+                (None, None) => String::new(),
+            };
             let verdict = if row.is_good() { "" } else { "  MISSED" };
             // Writing into memory does not fail.
             let _written = writeln!(
                 table,
-                "{case:<10} {subject:<16} {what:<20} {median:>10.2} {min:>10.2} {max:>10.2}  \
+                "{case:<18} {subject:<20} {what:<24} {median:>10.2} {min:>10.2} {max:>10.2}  \
                  {unit:<10} {goal:>8}{verdict}"
             );
+        }
+        for text in &self.remarks {
+            let _written = writeln!(table, "note: {text}");
+        }
+        for text in &self.failures {
+            let _written = writeln!(table, "FAILED: {text}");
         }
         table
     }
@@ -78,15 +134,19 @@ impl Report {
     ) -> anyhow::Result<()> {
         let mut text: String =
             description.iter().map(|(name, value)| format!("# {name}: {value}\n")).collect();
-        text.push_str("case,subject,measure,unit,median,min,max,runs,goal_at_most\n");
+        for remark in self.remarks.iter().chain(&self.failures) {
+            let _written = writeln!(text, "# note: {}", remark.escape_debug());
+        }
+        text.push_str("case,subject,measure,unit,median,min,max,runs,goal_at_most,goal_at_least\n");
         for row in &self.rows {
             let Measure { case, subject, what, unit, at_most } = &row.measure;
             let (min, median, max) = row.spread();
-            let goal = at_most.map_or_else(String::new, |goal| goal.to_string());
-            let runs = row.runs.len();
+            let goal = |goal: Option<f64>| goal.map_or_else(String::new, |goal| goal.to_string());
+            let (most, least, runs) = (goal(*at_most), goal(row.at_least), row.runs.len());
+            let [case, subject, what, unit] = [case, subject, what, unit].map(|text| quoted(text));
             let _written = writeln!(
                 text,
-                "{case},{subject},{what},{unit},{median:.3},{min:.3},{max:.3},{runs},{goal}"
+                "{case},{subject},{what},{unit},{median:.3},{min:.3},{max:.3},{runs},{most},{least}"
             );
         }
         if let Some(folder) = file.parent() {
@@ -106,8 +166,15 @@ impl Row {
     }
 
     fn is_good(&self) -> bool {
-        self.measure.at_most.is_none_or(|goal| self.spread().1 <= goal)
+        let (_, median, _) = self.spread();
+        self.measure.at_most.is_none_or(|most| median <= most)
+            && self.at_least.is_none_or(|least| median >= least)
     }
+}
+
+/// A field of a CSV file.
+fn quoted(text: &str) -> String {
+    if text.contains(',') { format!("\"{text}\"") } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -126,5 +193,20 @@ mod tests {
         report.note(measure(Some(1.0)), 1.5);
         assert!(!report.is_good());
         assert!(report.table().contains("MISSED"));
+    }
+
+    #[test]
+    fn a_goal_may_be_a_lower_bound_and_a_failure_is_no_success() {
+        let measure = |what| Measure { case: "c", subject: "s, t", what, unit: "u", at_most: None };
+        let mut report = Report::default();
+        report.note_at_least(measure("enough"), 10.0, 10.5);
+        assert!(report.is_good());
+        assert_eq!(report.median("c", "s, t", "enough", "u"), Some(10.5));
+        report.note_at_least(measure("too little"), 10.0, 9.5);
+        assert!(!report.is_good());
+        let mut report = Report::default();
+        report.fail("c", "s", &anyhow::anyhow!("lost"));
+        assert!(!report.is_good());
+        assert_eq!(quoted("s, t"), "\"s, t\"");
     }
 }

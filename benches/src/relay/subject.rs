@@ -1,6 +1,7 @@
 //! The program under measurement: started on its core, its log read, its CPU time and memory asked.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -27,8 +28,8 @@ pub struct Subject {
     child: Child,
     fresh: Receiver<String>,
     log: Vec<String>,
-    /// Its configuration.
-    _folder: Option<TempDir>,
+    /// Its configuration, for as long as it runs.
+    folder: Option<TempDir>,
 }
 
 /// CPU time that a program has used so far.
@@ -57,7 +58,7 @@ impl Subject {
             let lines = BufReader::new(stderr).lines();
             lines.map_while(Result::ok).try_for_each(|text| line.send(text))
         });
-        Ok(Self { child, fresh, log: Vec::new(), _folder: None })
+        Ok(Self { child, fresh, log: Vec::new(), folder: None })
     }
 
     /// Starts a program with a file of this content as its last argument.
@@ -73,8 +74,26 @@ impl Subject {
         let file = folder.path().join("configuration");
         fs::write(&file, content)?;
         let mut subject = Self::start(command.arg(&file), cores)?;
-        subject._folder = Some(folder);
+        subject.keep(folder);
         Ok(subject)
+    }
+
+    /// Keeps the folder of its configuration until it has ended.
+    pub fn keep(&mut self, folder: TempDir) {
+        self.folder = Some(folder);
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// It has ended by itself.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     /// The address in the first line of its log that has all of `needles`.
@@ -107,6 +126,19 @@ impl Subject {
         let user = fields.nth(11).and_then(|ticks| ticks.parse().ok()).unwrap_or_default();
         let system = fields.next().and_then(|ticks| ticks.parse().ok()).unwrap_or_default();
         Ok(CpuTime { total: clock.now()?.into(), ticks: (user, system) })
+    }
+
+    /// How long its threads have been ready to run so far while others had their core.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn waited(&self) -> anyhow::Result<Duration> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        let nanos = tasks.filter_map(|task| {
+            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        Ok(Duration::from_nanos(nanos.sum()))
     }
 
     /// A size in MiB of its memory: `VmRSS` now or `VmHWM` at most so far.
@@ -142,27 +174,40 @@ pub struct Coco {
 }
 
 impl Coco {
-    /// Starts it with this configuration, but for the API's address.
+    /// Starts it on one core, with this configuration but for the API's address.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn start(binary: &OsStr, config: &str, core: usize) -> anyhow::Result<Self> {
+        Self::start_on(binary, config, &[core])
+    }
+
+    /// Starts it on these cores, each of which gets a shard.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_on(binary: &OsStr, config: &str, cores: &[usize]) -> anyhow::Result<Self> {
         let config = format!("{config}\n[api]\nbind = \"127.0.0.1:0\"\n");
         let mut command = Command::new(binary);
-        let mut process = Subject::start_with_file(command.env("NO_COLOR", "1"), &config, &[core])?;
+        let mut process = Subject::start_with_file(command.env("NO_COLOR", "1"), &config, cores)?;
         let api = process.address(&["api listening"])?;
         Ok(Self { process, api })
     }
 
-    /// Position among `targets` of the one that owns `name` in a tier.
+    /// Positions among `targets` of the owners of `key`, in all tiers.
     ///
     /// # Errors
-    /// The API does not answer with one of them.
-    pub fn owner(&self, tier: &str, name: &[u8], targets: &[SocketAddr]) -> anyhow::Result<usize> {
-        let answer = self.get(&format!("/lookup?name={}", name.escape_ascii()))?;
-        let owner = answer.get(tier).and_then(Value::as_str).unwrap_or_default();
-        let position = targets.iter().position(|target| target.to_string() == owner);
-        position.with_context(|| format!("{} is owned by {answer}", name.escape_ascii()))
+    /// The API does not answer with some of them.
+    pub fn owners(&self, key: &[u8], targets: &[SocketAddr]) -> anyhow::Result<BTreeSet<usize>> {
+        let key = key.escape_ascii();
+        let answer = self.get(&format!("/lookup?name={key}"))?;
+        let tiers = answer.as_object().with_context(|| format!("{key} is owned by {answer}"))?;
+        let owners = tiers.values().filter_map(Value::as_str).flat_map(|text| text.split(','));
+        let position = |owner: &str| {
+            let position = targets.iter().position(|target| target.to_string() == owner);
+            position.with_context(|| format!("{key} is owned by {answer}"))
+        };
+        owners.map(position).collect()
     }
 
     /// Checks that everything is accounted for and nothing was lost; gives the ledger.
@@ -170,10 +215,19 @@ impl Coco {
     /// # Errors
     /// Something was lost, or is not accounted for.
     pub fn balanced_ledger(&self) -> anyhow::Result<Value> {
-        let ledger = self.get("/ledger")?;
-        ensure!(ledger.get("residual").and_then(Value::as_i64) == Some(0), "residual: {ledger}");
+        let ledger = self.ledger()?;
         let lost = sum(&ledger, &["kernel_dropped", "truncated", "malformed", "shed", "queued"]);
         ensure!(lost == 0, "{lost} lost or left: {ledger}");
+        Ok(ledger)
+    }
+
+    /// Where everything went, of which all is accounted for.
+    ///
+    /// # Errors
+    /// Something is not accounted for.
+    pub fn ledger(&self) -> anyhow::Result<Value> {
+        let ledger = self.get("/ledger")?;
+        ensure!(ledger.get("residual").and_then(Value::as_i64) == Some(0), "residual: {ledger}");
         Ok(ledger)
     }
 

@@ -1,22 +1,34 @@
 //! What is measured, one module for each case.
 
-mod collectd;
-mod line;
+mod flood;
+mod goals;
+mod latency;
 mod memory;
 mod platform;
+mod rows;
+mod scale;
+mod slow;
 
-use std::{net::SocketAddr, path::PathBuf};
-
-use super::{
-    machine::Cores,
-    report::{Measure, Report},
-    subject::{CpuTime, Subject},
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
 };
 
-pub use collectd::run as collectd;
-pub use line::run as line;
+use super::{
+    contender::Contender,
+    drive::Outcome,
+    machine::Cores,
+    report::{Measure, Report},
+    scenario::Scenario,
+    subject::Subject,
+};
+
+pub use latency::run as latency;
 pub use memory::run as memory;
 pub use platform::run as platform;
+pub use rows::run as rows;
+pub use scale::{AXES, Axis, Shows, run as scale};
 
 /// How to measure.
 #[derive(Debug)]
@@ -31,48 +43,74 @@ pub struct Context {
     pub platform_seconds: u32,
     /// Who runs where.
     pub cores: Cores,
+    /// Which of the rows.
+    pub filter: Filter,
+}
+
+/// Which rows are run.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those whose name is this.
+    pub exact: Option<&'static str>,
+    /// Those whose name has this.
+    pub part: Option<String>,
+    /// Also with peers that take a minute.
+    pub slow_peers: bool,
+}
+
+impl Filter {
+    /// It is to be run.
+    pub fn takes(&self, name: &str) -> bool {
+        self.exact.is_none_or(|exact| exact == name)
+            && self.part.as_ref().is_none_or(|part| name.contains(part.as_str()))
+    }
 }
 
 /// Targets as Coco's configuration lists them.
-fn quoted(targets: &[SocketAddr]) -> String {
+pub(super) fn quoted(targets: &[SocketAddr]) -> String {
     targets.iter().map(|target| format!("\"{target}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// What a run has cost.
-#[derive(Debug, Clone, Copy)]
-struct Cost {
-    /// Nanoseconds of CPU for each line or sample.
-    nanos: f64,
-    /// Part of it in user mode.
-    user_percent: f64,
+/// Notes for how much of the time since then a subject waited for its core: what it could not help.
+fn note_waited(
+    report: &mut Report,
+    (case, name): (&'static str, &'static str),
+    process: &Subject,
+    (before, since): (Duration, Instant),
+) -> anyhow::Result<()> {
+    let percent =
+        100.0 * (process.waited()? - before).as_secs_f64() / since.elapsed().as_secs_f64();
+    let what = "waited for its core";
+    report.note(Measure { case, subject: name, what, unit: "% of time", at_most: None }, percent);
+    Ok(())
 }
 
-impl Cost {
-    /// Since `before`, for so many lines or samples.
-    fn since(before: CpuTime, subject: &Subject, units: u64) -> anyhow::Result<Self> {
-        let now = subject.cpu()?;
-        let nanos = (now.total - before.total).as_secs_f64() * 1e9 / units as f64;
-        let (user, system) = (now.ticks.0 - before.ticks.0, now.ticks.1 - before.ticks.1);
-        let user_percent = 100.0 * user as f64 / (user + system).max(1) as f64;
-        Ok(Self { nanos, user_percent })
-    }
-
-    fn note(
-        self,
-        report: &mut Report,
-        case: &'static str,
-        subject: &'static str,
-        per: &'static str,
-    ) {
-        let row = |what, unit| Measure { case, subject, what, unit, at_most: None };
-        report.note(row("CPU", per), self.nanos);
-        report.note(row("of it in user mode", "%"), self.user_percent);
+/// Notes a run of a scenario.
+fn note(report: &mut Report, scenario: &Scenario, contender: Contender, outcome: &Outcome) {
+    let (case, subject) = (scenario.name, contender.name());
+    let row = |what, unit, at_most| Measure { case, subject, what, unit, at_most };
+    report.note(row("CPU", scenario.per_sample(), None), outcome.nanos);
+    report.note(row("of it in user mode", "%", None), outcome.user_percent);
+    report.note(row("rate", "k/s", None), outcome.rate / 1000.0);
+    report.note(row("lost", "%", contender.is_ours().then_some(0.0)), outcome.lost_percent);
+    report.note(row("peak RSS", "MiB", None), outcome.peak_mib);
+    if let Some(syscalls) = outcome.syscalls {
+        report.note(row("system calls", "/1000", None), 1000.0 * syscalls);
     }
 }
 
-/// Notes how often the cost of the bare loop Coco's is.
-fn note_ratio(report: &mut Report, case: &'static str, coco: Cost, bare: Cost) {
-    let measure =
-        Measure { case, subject: "coco / bare", what: "CPU", unit: "times", at_most: Some(3.0) };
-    report.note(measure, coco.nanos / bare.nanos);
+/// Runs `one` as often as is asked for; what goes wrong is in the report.
+fn repeat(
+    context: &Context,
+    report: &mut Report,
+    case: &'static str,
+    mut one: impl FnMut(&mut Report) -> anyhow::Result<()>,
+) {
+    for _ in 0..context.runs {
+        report.progress(case, Contender::Coco.name());
+        if let Err(error) = one(report) {
+            report.fail(case, Contender::Coco.name(), &error);
+            return;
+        }
+    }
 }

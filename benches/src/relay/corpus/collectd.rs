@@ -16,6 +16,12 @@ pub const HOST_SERIES: usize = LISTS * HOST_DATAGRAMS;
 
 const SECONDS: u64 = 1_700_000_000;
 const INTERVAL: u64 = 10 * TIME_UNITS_PER_SECOND;
+
+/// The part that signs what follows it: type, length, 32 bytes of hash, user.
+const SIGNATURE_TYPE: u16 = 0x0200;
+const SIGNATURE_BYTES: usize = 36;
+const USER: &[u8] = b"web";
+
 /// Two value lists of one reading are so far apart: 20 µs.
 const STEP: u64 = TIME_UNITS_PER_SECOND / 50_000;
 
@@ -103,9 +109,33 @@ impl Fleet {
         Ok(Self { datagrams, hosts })
     }
 
-    /// Value lists in all of the datagrams.
-    pub fn lists(&self) -> u64 {
-        (self.datagrams.len() * LISTS) as u64
+    /// Datagrams of a single value list each: one series of every host.
+    ///
+    /// # Errors
+    /// A value list does not fit.
+    pub fn small(hosts: usize) -> anyhow::Result<Self> {
+        let (hosts, series) = (names(hosts), series());
+        let mut all = hosts.iter().zip(series.iter().cycle());
+        let datagrams = all.try_fold(Vec::new(), |mut datagrams, (host, series)| {
+            datagrams.push(pack(std::iter::once((host.as_str(), series)))?);
+            anyhow::Ok(datagrams)
+        })?;
+        Ok(Self { datagrams, hosts })
+    }
+
+    /// The same datagrams with a signature before the payload, as collectd's `SecurityLevel Sign`
+    /// sends them. The hash is none: without the users' keys nobody can tell.
+    pub fn signed(mut self) -> Self {
+        let length = u16::try_from(SIGNATURE_BYTES + USER.len()).unwrap_or_default();
+        for datagram in &mut self.datagrams {
+            let mut signed = SIGNATURE_TYPE.to_be_bytes().to_vec();
+            signed.extend(length.to_be_bytes());
+            signed.extend([0x5A; SIGNATURE_BYTES - 4]);
+            signed.extend(USER);
+            signed.append(datagram);
+            *datagram = signed;
+        }
+        self
     }
 }
 
@@ -177,6 +207,20 @@ mod tests {
         let bytes: usize = fleet.datagrams.iter().map(Vec::len).sum();
         let mean = bytes / fleet.datagrams.len();
         assert!((1000..=1452).contains(&mean), "{mean} bytes a datagram");
+    }
+
+    #[test]
+    fn a_signature_hides_nothing() {
+        let fleet = Fleet::single(1).unwrap().signed();
+        let mut decoder = Decoder::new(&fleet.datagrams[0]);
+        assert_eq!(decoder.by_ref().count(), LISTS);
+        assert!(decoder.outcome().signed);
+    }
+
+    #[test]
+    fn a_small_datagram_has_one_value_list() {
+        let fleet = Fleet::small(10).unwrap();
+        assert!(fleet.datagrams.iter().all(|datagram| Decoder::new(datagram).count() == 1));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The targets: they count all that arrives and note where some of the names did.
 
 mod datagrams;
+mod line_state;
 mod lines;
 
 use std::{
@@ -12,10 +13,28 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 pub use datagrams::DatagramSinks;
-pub use lines::LineSinks;
+pub use lines::{LineSinks, Options, Slow};
 
 /// Kernel buffer of each UDP socket, in bytes: as much as Coco asks for by default.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// What has arrived at sinks, so far.
+pub trait Arrivals {
+    /// Samples, all copies and sinks together.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    fn samples(&mut self) -> io::Result<u64>;
+
+    /// Waits for more, at most so long.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    fn wait(&self, millis_max: u8) -> io::Result<()>;
+
+    /// Datagrams with something else in them than whole samples.
+    fn damaged(&self) -> u64;
+}
 
 /// At which sinks names arrived, by the sinks' positions.
 #[derive(Debug, Default)]
@@ -30,23 +49,20 @@ impl Places {
         }
     }
 
-    /// Checks that each of `names` arrived at its owner, and nowhere else.
+    /// Checks that each of `names` arrived at its owners, and nowhere else.
     ///
     /// # Errors
-    /// The first name of which this is not true; what `owner` says.
+    /// The first name of which this is not true; what `owners` says.
     pub fn check<N: AsRef<[u8]>>(
         &self,
         names: impl IntoIterator<Item = N>,
-        mut owner: impl FnMut(&[u8]) -> anyhow::Result<usize>,
+        mut owners: impl FnMut(&[u8]) -> anyhow::Result<BTreeSet<usize>>,
     ) -> anyhow::Result<()> {
         for name in names {
             let (name, text) = (name.as_ref(), name.as_ref().escape_ascii());
             let sinks = self.0.get(name).with_context(|| format!("{text} never arrived"))?;
-            let owner = owner(name)?;
-            ensure!(
-                *sinks == BTreeSet::from([owner]),
-                "{text} arrived at {sinks:?} and belongs to {owner}"
-            );
+            let owners = owners(name)?;
+            ensure!(*sinks == owners, "{text} arrived at {sinks:?} and belongs to {owners:?}");
         }
         Ok(())
     }
