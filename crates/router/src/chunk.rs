@@ -128,7 +128,12 @@ impl OpenChunk {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunk.is_empty() && self.packing == 0
+        self.samples() == 0
+    }
+
+    /// Samples in it, those of the datagram that is being packed among them.
+    pub(crate) fn samples(&self) -> u64 {
+        self.chunk.samples + self.packing
     }
 
     /// Appends a datagram as it came.

@@ -199,7 +199,7 @@ impl TierFates {
 
 impl TargetFates {
     fn take(target: &Target) -> Self {
-        let held = target.queue.held();
+        let held = target.held();
         let meters = &target.meters;
         Self {
             label: target.plan.label.clone(),

@@ -14,13 +14,13 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     task::{JoinSet, LocalSet},
 };
 
 use crate::{
     listen::{self, Listener, accept::Client, line::Lines, pickle::Frames},
-    pipeline::Pipeline,
+    pipeline::{LINGER, Pipeline},
     plan::ListenerProtocol,
     shared::Shared,
     target::{Target, worker},
@@ -143,9 +143,13 @@ impl ShardPlan {
             let (inlet, stages) = (Rc::clone(&inlet), stages.clone());
             readers.spawn_local(listen::udp::serve(socket, listener, inlet, stages));
         }
-        readers.spawn_local(take_clients(clients, inlet, stages));
+        readers.spawn_local(take_clients(clients, Rc::clone(&inlet), stages));
         let heart = tokio::task::spawn_local(beat(shared, index));
+        let lingering = Rc::clone(&inlet);
+        let hand = tokio::task::spawn_local(async move { lingering.hand_over().await });
         while readers.join_next().await.is_some() {}
+        hand.abort();
+        inlet.shard().pipeline.hand_over_all();
         // The receiver is gone only when the router itself is.
         let _told: Result<(), ()> = dry.send(());
         while workers.join_next().await.is_some() {}
@@ -192,29 +196,67 @@ async fn serve(client: Client, inlet: Rc<Inlet>, stages: Stages) {
     }
 }
 
-/// What the clients of one shard share: its pipeline and one read buffer.
+/// What the readers of one shard share: its pipeline and one read buffer.
 #[derive(Debug)]
 pub(crate) struct Inlet {
     shard: RefCell<Shard>,
     shared: Arc<Shared>,
+    /// Told when chunks stay open behind a batch.
+    lingering: Notify,
 }
 
 /// The pipeline and the read buffer of a shard; borrowed between two awaits, never across one.
 #[derive(Debug)]
-pub(crate) struct Shard {
-    pub(crate) pipeline: Pipeline,
-    pub(crate) buffer: Vec<u8>,
+struct Shard {
+    pipeline: Pipeline,
+    buffer: Vec<u8>,
 }
 
 impl Inlet {
     fn new(shared: &Arc<Shared>) -> Self {
         let pipeline = Pipeline::new(Arc::clone(shared));
         let shard = RefCell::new(Shard { pipeline, buffer: Vec::new() });
-        Self { shard, shared: Arc::clone(shared) }
+        Self { shard, shared: Arc::clone(shared), lingering: Notify::new() }
     }
 
-    pub(crate) fn shard(&self) -> RefMut<'_, Shard> {
+    fn shard(&self) -> RefMut<'_, Shard> {
         self.shard.borrow_mut()
+    }
+
+    /// One read batch; `route` ends it with [`Pipeline::publish`].
+    pub(crate) fn route<T>(&self, route: impl FnOnce(&mut Pipeline) -> T) -> T {
+        self.route_read(0, |_, pipeline| route(pipeline))
+    }
+
+    /// One read batch of the first `len` bytes of the shard's buffer.
+    pub(crate) fn route_read<T>(
+        &self,
+        len: usize,
+        route: impl FnOnce(&[u8], &mut Pipeline) -> T,
+    ) -> T {
+        let Shard { pipeline, buffer } = &mut *self.shard();
+        pipeline.begin();
+        let routed = route(buffer.get(..len).unwrap_or_default(), pipeline);
+        if pipeline.lingers() {
+            self.lingering.notify_one();
+        }
+        routed
+    }
+
+    /// Hands over what lingers in open chunks when its time has come, for ever.
+    async fn hand_over(&self) {
+        loop {
+            self.lingering.notified().await;
+            while self.shard().pipeline.lingers() {
+                tokio::time::sleep(LINGER).await;
+                self.shard().pipeline.hand_over_due();
+            }
+        }
+    }
+
+    /// Most bytes that are read from one client at once.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.shared.read_bytes()
     }
 
     /// Puts `kept` at the beginning of the shard's buffer and reads behind it.
@@ -224,7 +266,7 @@ impl Inlet {
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let buffer = &mut self.shard().buffer;
-        let end = kept.len() + self.shared.read_bytes();
+        let end = kept.len() + self.read_bytes();
         if buffer.len() < end {
             // At most a started frame and one read.
             buffer.resize(end, 0);

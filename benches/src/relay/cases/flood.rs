@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context, report: &mut Report) {
 fn collectd(context: &Context, report: &mut Report) -> anyhow::Result<()> {
     let scenario = Scenario::COLLECTD;
     let mut sinks = DatagramSinks::start(scenario.targets)?;
-    sinks.counting_only = true;
+    sinks.watching = false;
     let load = Load::fleet(Fleet::small(SERIES)?, 1);
     let running = Contender::Coco.start(context, &scenario, &[&sinks.addresses()?])?;
     flood(&running, &load, &mut sinks, COLLECTD, report)

@@ -37,8 +37,6 @@ pub struct DatagramSinks {
     pub places: Places,
     /// Note the places; set it only for what is not measured, the rest is counted all the same.
     pub watching: bool,
-    /// Take each datagram for one value list, and do not look into it.
-    pub counting_only: bool,
 }
 
 impl DatagramSinks {
@@ -62,7 +60,6 @@ impl DatagramSinks {
             damaged: 0,
             places: Places::default(),
             watching: true,
-            counting_only: false,
         })
     }
 
@@ -116,10 +113,6 @@ impl DatagramSinks {
                 Err(error) => return Err(error.into()),
             }
         };
-        if self.counting_only {
-            self.lists += count as u64;
-            return Ok(count);
-        }
         for (room, length) in self.bytes.chunks_exact(DATAGRAM_BYTES).zip(lengths).take(count) {
             let mut decoder = Decoder::new(room.get(..length).unwrap_or(room));
             let mut host: &[u8] = &[];

@@ -14,7 +14,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::{
     listen::{Listener, accept::Client},
     pipeline::{Pipeline, Source},
-    shard::{Inlet, Shard, Stage, Stages},
+    shard::{Inlet, Stage, Stages},
     target::queue::Feeder,
 };
 
@@ -126,28 +126,30 @@ impl<U: Units> Reading<'_, U> {
 
     /// Routes `len` bytes that were read behind what was kept.
     fn route(&mut self, len: usize) -> Next {
-        let Shard { pipeline, buffer } = &mut *self.inlet.shard();
-        let from = Source { listener: self.listener, peer: self.peer };
-        let bytes = buffer.get(..self.units.kept().len() + len).unwrap_or_default();
-        pipeline.begin();
-        let next = self.units.route(bytes, pipeline, &from);
-        pipeline.publish(self.listener, Feeder::Stream, &mut self.full);
-        next
+        let Self { units, listener, peer, inlet, full } = self;
+        let from = Source { listener, peer: *peer };
+        let more = len >= inlet.read_bytes();
+        inlet.route_read(units.kept().len() + len, |bytes, pipeline| {
+            let next = units.route(bytes, pipeline, &from);
+            pipeline.publish(listener, Feeder::Stream, more, full);
+            next
+        })
     }
 
     /// Routes or counts what was kept.
     fn finish(&mut self, end: End) {
-        let kept = self.units.kept().len();
+        let Self { units, listener, peer, inlet, full } = self;
+        let kept = units.kept().len();
         if kept == 0 || matches!(end, End::Refused(_)) {
             return;
         }
-        let pipeline = &mut self.inlet.shard().pipeline;
-        let from = Source { listener: self.listener, peer: self.peer };
-        pipeline.begin();
-        if end != End::Closed || !self.units.finish(pipeline, &from) {
-            pipeline.tally().raw += 1;
-            pipeline.reject("truncated", &from, || format!("ended {kept} bytes into a unit"));
-        }
-        pipeline.publish(self.listener, Feeder::Stream, &mut self.full);
+        let from = Source { listener, peer: *peer };
+        inlet.route(|pipeline| {
+            if end != End::Closed || !units.finish(pipeline, &from) {
+                pipeline.tally().raw += 1;
+                pipeline.reject("truncated", &from, || format!("ended {kept} bytes into a unit"));
+            }
+            pipeline.publish(listener, Feeder::Stream, false, full);
+        });
     }
 }

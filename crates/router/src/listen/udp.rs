@@ -67,6 +67,11 @@ impl Batch {
         Ok(())
     }
 
+    /// More may wait than one system call reads.
+    fn is_full(&self) -> bool {
+        self.received.len() == BATCH
+    }
+
     fn datagrams(&self) -> impl Iterator<Item = (&[u8], Received)> {
         let rooms = self.bytes.chunks_exact(DATAGRAM_BYTES);
         rooms.zip(&self.received).map(|(room, &it)| (room.get(..it.len).unwrap_or(room), it))
@@ -112,18 +117,18 @@ pub(crate) async fn serve(
 }
 
 fn route(batch: &Batch, listener: &Listener, inlet: &Inlet) {
-    let pipeline = &mut inlet.shard().pipeline;
-    pipeline.begin();
-    for (datagram, received) in batch.datagrams() {
-        let from = Source { listener, peer: received.peer };
-        pipeline.tally().truncated += u64::from(received.truncated);
-        pipeline.tally().raw += 1;
-        match listener.protocol {
-            ListenerProtocol::LineUdp => pipeline.lines(datagram, &from),
-            ListenerProtocol::Collectd | ListenerProtocol::LineTcp | ListenerProtocol::Pickle => {
-                pipeline.datagram(datagram, &from);
+    inlet.route(|pipeline| {
+        for (datagram, received) in batch.datagrams() {
+            let from = Source { listener, peer: received.peer };
+            pipeline.tally().truncated += u64::from(received.truncated);
+            pipeline.tally().raw += 1;
+            match listener.protocol {
+                ListenerProtocol::LineUdp => pipeline.lines(datagram, &from),
+                ListenerProtocol::Collectd
+                | ListenerProtocol::LineTcp
+                | ListenerProtocol::Pickle => pipeline.datagram(datagram, &from),
             }
         }
-    }
-    pipeline.publish(listener, Feeder::Datagram, &mut Vec::new());
+        pipeline.publish(listener, Feeder::Datagram, batch.is_full(), &mut Vec::new());
+    });
 }

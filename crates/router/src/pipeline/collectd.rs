@@ -13,7 +13,7 @@ use coco_wire::{
 use memchr::memchr;
 use twox_hash::XxHash3_64;
 
-use super::{Pipeline, Source, Work, identity::HostKey, touch};
+use super::{Pipeline, Source, Work, identity::HostKey};
 use crate::{
     census::{Arrival, Owned},
     chunk::OpenChunk,
@@ -36,9 +36,9 @@ impl Pipeline {
                 continue;
             }
             for &slot in &whole.slots {
-                let Some(open) = work.open.get_mut(slot) else { continue };
-                touch(&mut work.touched, slot, open);
-                open.push_datagram(datagram, samples.count);
+                if let Some(open) = work.outlet.chunk(slot) {
+                    open.push_datagram(datagram, samples.count);
+                }
             }
             whole.state = WholeState::Gone;
         }
@@ -263,8 +263,7 @@ impl Work {
                 let key = collectd_key(tier, &host, identity, Kind::of(&item), &mut self.text);
                 for &owner in tier.ring.owners(&key).iter() {
                     let slot = tier.slot(owner);
-                    let Some(open) = self.open.get_mut(slot) else { continue };
-                    touch(&mut self.touched, slot, open);
+                    let Some(open) = self.outlet.chunk(slot) else { continue };
                     if !pack(&item, open) {
                         self.unsendable.push((slot, Shed::Oversize));
                     }

@@ -15,7 +15,6 @@ use coco_wire::{
 use super::{
     Pipeline, Source, Work,
     block::{Block, Pending},
-    touch,
 };
 use crate::{
     census::{Arrival, Owned},
@@ -236,10 +235,9 @@ impl Work {
             }
         };
         for &owner in tier.ring.owners_again(key, fell).iter() {
-            let slot = tier.slot(owner);
-            let Some(open) = self.open.get_mut(slot) else { continue };
-            touch(&mut self.touched, slot, open);
-            open.chunk.push_line(text);
+            if let Some(open) = self.outlet.chunk(tier.slot(owner)) {
+                open.chunk.push_line(text);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod collectd;
 mod datapoints;
 mod identity;
 mod lines;
+mod outlet;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -17,10 +18,11 @@ use std::{net::SocketAddr, sync::Arc};
 use coco_wire::line::Scanner;
 use collectd::Whole;
 use identity::SeriesHash;
+pub(crate) use outlet::LINGER;
+use outlet::Outlet;
 use regex::bytes::Regex;
 
 use crate::{
-    chunk::OpenChunk,
     listen::Listener,
     routes::Routes,
     shared::Shared,
@@ -41,10 +43,7 @@ pub(crate) struct Pipeline {
 struct Work {
     /// A copy of its own: threads that share a regex share a lock.
     blacklist: Option<Regex>,
-    /// One per slot.
-    open: Vec<OpenChunk>,
-    /// Slots whose open chunk is not empty.
-    touched: Vec<usize>,
+    outlet: Outlet,
     /// Samples that cannot be sent to the target in a slot, and why.
     unsendable: Vec<(usize, Shed)>,
     tally: Tally,
@@ -77,11 +76,9 @@ struct Batch {
 impl Pipeline {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let routes = shared.routes.load_full();
-        let open = |target: &Arc<crate::target::Target>| OpenChunk::new(target.datagram_bytes_max);
         let work = Work {
             blacklist: routes.blacklist.clone(),
-            open: routes.targets.iter().map(open).collect(),
-            touched: Vec::with_capacity(routes.targets.len()),
+            outlet: Outlet::new(&routes.targets),
             unsendable: Vec::new(),
             tally: Tally::default(),
             scanner: Scanner::default(),
@@ -102,7 +99,7 @@ impl Pipeline {
     /// Begins a read batch: loads the routes and reads the clock.
     pub(crate) fn begin(&mut self) {
         if !std::ptr::eq(&raw const **self.shared.routes.load(), &raw const *self.routes) {
-            // Nothing is open between two batches.
+            self.hand_over_all();
             *self = Self::new(Arc::clone(&self.shared));
         }
         let unix_seconds = Shared::unix_seconds();
@@ -125,25 +122,22 @@ impl Pipeline {
         &mut self.work.tally
     }
 
-    /// Ends a read batch: publishes the counts and hands every open chunk to its target.
+    /// Ends a read batch: publishes the counts and hands over the chunks that are due.
     ///
-    /// Returns the targets whose queue is full, for which a stream client should wait.
-    pub(crate) fn publish(&mut self, listener: &Listener, feeder: Feeder, full: &mut Vec<usize>) {
+    /// `more`: the read took as much as it could. `full` is left with the targets whose queue is full and for
+    /// which a stream client should wait.
+    pub(crate) fn publish(
+        &mut self,
+        listener: &Listener,
+        feeder: Feeder,
+        more: bool,
+        full: &mut Vec<usize>,
+    ) {
         full.clear();
         let Self { shared, routes, work } = self;
         let _pass = shared.gate.pass();
         listener.publish(&mut work.tally, &shared.samples);
-        for slot in work.touched.drain(..) {
-            let (Some(open), Some(target)) = (work.open.get_mut(slot), routes.targets.get(slot))
-            else {
-                continue;
-            };
-            open.finish();
-            // A slot is touched twice when what came first did not fit.
-            if !open.chunk.is_empty() && target.offer(&mut open.chunk, feeder).full {
-                full.push(slot);
-            }
-        }
+        work.outlet.end_batch(routes, feeder, more, full);
         for (slot, why) in work.unsendable.drain(..) {
             let Some(target) = routes.targets.get(slot) else { continue };
             if why == Shed::BadName {
@@ -152,6 +146,24 @@ impl Pipeline {
             target.meters.offered.add(1);
             target.meters.shed(why).add(1);
         }
+    }
+
+    /// Chunks are open that have yet to be handed over, if no batch does it by
+    /// [`hand_over_due`](Self::hand_over_due).
+    pub(crate) fn lingers(&self) -> bool {
+        !self.work.outlet.is_empty()
+    }
+
+    /// Hands over the chunks that have lingered long enough.
+    pub(crate) fn hand_over_due(&mut self) {
+        let _pass = self.shared.gate.pass();
+        self.work.outlet.hand_over_due(&self.routes);
+    }
+
+    /// Hands over all open chunks.
+    pub(crate) fn hand_over_all(&mut self) {
+        let _pass = self.shared.gate.pass();
+        self.work.outlet.hand_over_all(&self.routes);
     }
 
     /// The targets in these slots.
@@ -181,12 +193,5 @@ impl Work {
         if self.tally.reject(reason) {
             shared.reports.malformed(reason, from, detail);
         }
-    }
-}
-
-#[inline]
-fn touch(touched: &mut Vec<usize>, slot: usize, open: &OpenChunk) {
-    if open.is_empty() {
-        touched.push(slot);
     }
 }

@@ -12,10 +12,10 @@ pub(crate) mod worker;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
-use queue::{Feeder, Offered, Queue};
+use queue::{Feeder, Held, Queue};
 
 use crate::{
     chunk::Chunk,
@@ -87,6 +87,8 @@ pub(crate) struct Target {
     pub(crate) protocol: TargetProtocol,
     pub(crate) datagram_bytes_max: usize,
     pub(crate) queue: Queue,
+    /// Samples in open chunks of the shards.
+    open: AtomicU64,
     pub(crate) meters: Meters,
     /// What an embedded target keeps; `None` for all others.
     pub(crate) store: Option<Arc<Store>>,
@@ -144,18 +146,32 @@ impl Target {
             protocol: tier.protocol,
             datagram_bytes_max: tier.datagram_bytes_max,
             queue: Queue::new(tier.queue_bytes, tier.block_timeout),
+            open: AtomicU64::new(0),
             meters: Meters::new(registry, &tier.name, plan),
             store: embedded.then(Arc::default),
             state: AtomicU8::new(0),
         }
     }
 
-    /// Hands a chunk over; the caller holds the gate.
-    pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> Offered {
-        self.meters.offered.add(chunk.samples);
+    /// So many new samples stand in an open chunk; the caller holds the gate.
+    pub(crate) fn fill(&self, samples: u64) {
+        self.meters.offered.add(samples);
+        self.open.fetch_add(samples, Ordering::Relaxed);
+    }
+
+    /// Takes a chunk over whose samples were told of by [`fill`](Self::fill), and leaves it empty; the caller
+    /// holds the gate. `true`: the queue is full and its stream clients should wait.
+    pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> bool {
+        self.open.fetch_sub(chunk.samples, Ordering::Relaxed);
         let offered = self.queue.offer(chunk, feeder);
         self.meters.shed(Shed::QueueFull).add(offered.shed);
-        offered
+        offered.full
+    }
+
+    /// What it has yet to get; the caller holds the gate.
+    pub(crate) fn held(&self) -> Held {
+        let held = self.queue.held();
+        Held { queued: held.queued + self.open.load(Ordering::Relaxed), ..held }
     }
 
     /// `samples` that the worker took were handed to the kernel or stored.

@@ -6,7 +6,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -47,6 +50,8 @@ pub(crate) struct Queue {
     room: Notify,
     bytes_max: usize,
     block_timeout: Duration,
+    /// Stream clients have been told to wait since it became full. Written with the lock held.
+    holds_back: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -56,8 +61,6 @@ struct Inner {
     in_flight: u64,
     /// When the queue became full; cleared when it is half empty again.
     full_since: Option<Instant>,
-    /// Stream clients have been told to wait since it became full.
-    holds_back: bool,
     spares: Vec<Chunk>,
     closed: bool,
 }
@@ -78,7 +81,13 @@ impl Queue {
             room: Notify::new(),
             bytes_max,
             block_timeout,
+            holds_back: AtomicBool::new(false),
         }
+    }
+
+    /// It is full, and stream clients that feed it should wait.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.holds_back.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -94,8 +103,8 @@ impl Queue {
         if inner.bytes + chunk.weight() > self.bytes_max {
             let since = *inner.full_since.get_or_insert_with(Instant::now);
             let patient = since.elapsed() < self.block_timeout;
-            inner.holds_back |= feeder == Feeder::Stream && patient;
-            if feeder == Feeder::Datagram && patient && inner.holds_back {
+            self.holds_back.fetch_or(feeder == Feeder::Stream && patient, Ordering::Relaxed);
+            if feeder == Feeder::Datagram && patient && self.holds_back() {
                 // Streams wait for what is queued to be sent: it must not be shed for a newcomer.
                 offered.shed = chunk.samples;
                 chunk.clear();
@@ -126,7 +135,7 @@ impl Queue {
         inner.bytes -= taken;
         if inner.full_since.is_some() && inner.bytes <= self.bytes_max / 2 {
             inner.full_since = None;
-            inner.holds_back = false;
+            self.holds_back.store(false, Ordering::Relaxed);
             self.room.notify_waiters();
         }
     }

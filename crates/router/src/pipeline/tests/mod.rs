@@ -74,7 +74,8 @@ impl Bench {
         self.pipeline.begin();
         self.pipeline.work.now.unix_seconds = NOW;
         route(&mut self.pipeline, &Source { listener: &self.listener, peer: None });
-        self.pipeline.publish(&self.listener, Feeder::Datagram, &mut Vec::new());
+        self.pipeline.publish(&self.listener, Feeder::Datagram, false, &mut Vec::new());
+        self.pipeline.hand_over_all();
     }
 
     fn datagram(&mut self, datagram: &[u8]) {
