@@ -170,10 +170,19 @@ impl Coco {
     /// # Errors
     /// Something was lost, or is not accounted for.
     pub fn balanced_ledger(&self) -> anyhow::Result<Value> {
-        let ledger = self.get("/ledger")?;
-        ensure!(ledger.get("residual").and_then(Value::as_i64) == Some(0), "residual: {ledger}");
+        let ledger = self.ledger()?;
         let lost = sum(&ledger, &["kernel_dropped", "truncated", "malformed", "shed", "queued"]);
         ensure!(lost == 0, "{lost} lost or left: {ledger}");
+        Ok(ledger)
+    }
+
+    /// Where everything went, of which all is accounted for.
+    ///
+    /// # Errors
+    /// Something is not accounted for.
+    pub fn ledger(&self) -> anyhow::Result<Value> {
+        let ledger = self.get("/ledger")?;
+        ensure!(ledger.get("residual").and_then(Value::as_i64) == Some(0), "residual: {ledger}");
         Ok(ledger)
     }
 
