@@ -19,12 +19,12 @@ use anyhow::{Context as _, ensure};
 use coco_wire::collectd::TIME_UNITS_PER_SECOND;
 use serde_json::Value;
 
-use super::{Context, quoted};
+use super::Context;
 use crate::relay::{
     feed::DatagramFeeder,
     report::Report,
     sink::DatagramSinks,
-    subject::{Coco, CpuTime},
+    subject::{Coco, CpuTime, sum},
 };
 
 use account::Account;
@@ -175,7 +175,7 @@ impl<'a> Platform<'a> {
         let mut ledger = Value::Null;
         wait(&mut self.sinks, self.interrupt, |_, since| {
             ledger = self.coco.ledger()?;
-            let held = crate::relay::subject::sum(&ledger, &["queued", "in_flight"]);
+            let held = sum(&ledger, &["queued", "in_flight"]);
             let seen = account::decoded(&ledger) >= self.feeder.expected;
             Ok((held == 0 && seen) || since > SILENCE_MAX)
         })?;
@@ -203,15 +203,17 @@ fn spent(nodes: &[Node]) -> anyhow::Result<Vec<Duration>> {
     nodes.iter().map(Node::cpu).collect()
 }
 
-/// Each tier has its share of the nodes and of the sinks.
+/// Each tier has its share of the nodes and of the sinks; by their ids they own the same hosts in every run.
 fn config(nodes: &[Node], sinks: &[SocketAddr]) -> String {
     let (real, counting) = (nodes.len() / TIERS.len(), sinks.len() / TIERS.len());
     let mut config = "[listen]\nbind = \"127.0.0.1:0\"\n".to_owned();
     for (at, tier) in TIERS.into_iter().enumerate() {
         let nodes = nodes.iter().skip(at * real).take(real).map(|node| node.address);
         let sinks = sinks.iter().skip(at * counting).take(counting).copied();
-        let targets: Vec<_> = nodes.chain(sinks).collect();
-        config += &format!("[tiers.{tier}]\ntargets = [{}]\n", quoted(&targets));
+        let target =
+            |(number, address)| format!("{{ address = \"{address}\", id = \"{tier}-{number}\" }}");
+        let targets: Vec<_> = nodes.chain(sinks).enumerate().map(target).collect();
+        config += &format!("[tiers.{tier}]\ntargets = [{}]\n", targets.join(", "));
     }
     config
 }
