@@ -17,6 +17,8 @@ const SHOWN: usize = 5;
 #[derive(Debug)]
 pub(super) struct Account {
     load: Duration,
+    /// How late a host sent at most.
+    latest: Duration,
     fed: u64,
     coco: Figures,
     shed: u64,
@@ -58,6 +60,22 @@ struct NodeAccount {
 }
 
 impl NodeAccount {
+    fn of(node: &Node, sent: u64, before: Duration, half: Duration) -> anyhow::Result<Self> {
+        let stats = node.stats()?;
+        Ok(Self {
+            sent,
+            dropped: node.dropped()?,
+            updates: stats.updates,
+            complaints: node.complaints(),
+            queued: stats.queued,
+            written: stats.written,
+            files: node.files(),
+            cpu: node.cpu()? - before,
+            second_half: half,
+            memory: node.memory_mib()?,
+        })
+    }
+
     /// Samples that cannot be told the whereabouts of; less than 0 if there are more than were sent.
     fn difference(&self) -> i64 {
         let gone = self.updates + self.dropped * hosts::LISTS as u64;
@@ -85,6 +103,7 @@ impl Account {
         let nodes = nodes.iter().zip(to_nodes).zip(cpu).map(of_node);
         Ok(Self {
             load: load.length,
+            latest: load.latest,
             fed: feeder.expected,
             coco: Figures {
                 cpu: load.coco,
@@ -125,10 +144,11 @@ impl Account {
         }
     }
 
-    fn coco_rows(&self) -> [Row; 8] {
+    fn coco_rows(&self) -> [Row; 9] {
         [
             ("length of the load", "s", None, self.load.as_secs_f64()),
             ("fed", "samples", None, self.fed as f64),
+            ("fed late at most", "ms", None, 1e3 * self.latest.as_secs_f64()),
             ("CPU", "% of core", None, self.share(self.coco.cpu)),
             ("shed", "samples", Some(0.0), self.shed as f64),
             ("dropped by kernel", "datagrams", Some(0.0), self.kernel_dropped as f64),
@@ -160,24 +180,6 @@ impl Account {
 
     fn share(&self, cpu: Duration) -> f64 {
         100.0 * cpu.as_secs_f64() / self.load.as_secs_f64()
-    }
-}
-
-impl NodeAccount {
-    fn of(node: &Node, sent: u64, before: Duration, half: Duration) -> anyhow::Result<Self> {
-        let stats = node.stats()?;
-        Ok(Self {
-            sent,
-            dropped: node.dropped()?,
-            updates: stats.updates,
-            complaints: node.complaints(),
-            queued: stats.queued,
-            written: stats.written,
-            files: node.files(),
-            cpu: node.cpu()? - before,
-            second_half: half,
-            memory: node.memory_mib()?,
-        })
     }
 }
 

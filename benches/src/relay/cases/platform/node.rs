@@ -5,6 +5,7 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -131,7 +132,7 @@ impl Node {
                     folders.push(entry.path());
                 } else if entry.path().extension().is_some_and(|end| end == "rrd") {
                     count += 1;
-                    blocks += std::os::unix::fs::MetadataExt::blocks(&metadata);
+                    blocks += metadata.blocks();
                 }
             }
         }
