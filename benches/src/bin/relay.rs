@@ -37,6 +37,9 @@ struct Arguments {
     /// How long the platform's load lasts
     #[arg(long, default_value_t = 30)]
     seconds: u32,
+    /// Of the four targets of each tier of the platform, so many are real storage nodes
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
     /// Of the rows and of scale, only those whose name has this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -62,7 +65,7 @@ enum What {
     Latency,
     /// What a line costs with more targets, tiers, names, connections, cores
     Scale,
-    /// 35,100 samples a second from 1,000 hosts to two tiers
+    /// 350,000 samples every ten seconds from 2,000 hosts to two tiers, with real storage nodes
     Platform,
     /// Memory with a million names and a thousand connections, and of an idle connection
     Memory,
@@ -120,6 +123,7 @@ fn measure(arguments: Arguments) -> anyhow::Result<ExitCode> {
         bench: env::current_exe()?,
         runs: arguments.runs,
         platform_seconds: arguments.seconds,
+        platform_nodes: arguments.nodes,
         cores: Cores::take()?,
         filter: arguments.what.filter(arguments.only),
     };

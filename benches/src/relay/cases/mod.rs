@@ -41,6 +41,8 @@ pub struct Context {
     pub runs: usize,
     /// How long the platform's load lasts.
     pub platform_seconds: u32,
+    /// How many targets of each of its tiers are real storage nodes.
+    pub platform_nodes: usize,
     /// Who runs where.
     pub cores: Cores,
     /// Which of the rows.
