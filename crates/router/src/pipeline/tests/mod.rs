@@ -1,6 +1,7 @@
 //! The data path without sockets: bytes in, chunks in the queues, and the ledger.
 
 mod names;
+mod outlet;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -70,12 +71,17 @@ impl Bench {
         Self { pipeline: Pipeline::new(Arc::clone(&shared)), shared, listener }
     }
 
+    /// One batch, and all of it handed over.
     fn feed(&mut self, route: impl FnOnce(&mut Pipeline, &Source<'_>)) {
+        self.batch(route);
+        self.pipeline.hand_over_all();
+    }
+
+    fn batch(&mut self, route: impl FnOnce(&mut Pipeline, &Source<'_>)) {
         self.pipeline.begin();
         self.pipeline.work.now.unix_seconds = NOW;
         route(&mut self.pipeline, &Source { listener: &self.listener, peer: None });
         self.pipeline.publish(&self.listener, Feeder::Datagram, false, &mut Vec::new());
-        self.pipeline.hand_over_all();
     }
 
     fn datagram(&mut self, datagram: &[u8]) {
