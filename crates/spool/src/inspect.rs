@@ -79,7 +79,10 @@ pub struct DumpedRecord {
 /// # Errors
 /// Any error of the system; damage is none.
 pub fn ls<D: Disk>(disk: &D, root: &Path) -> io::Result<Vec<Listing>> {
-    folders(disk, root)?.into_iter().map(|(folder, digest)| list(disk, root, folder, digest)).collect()
+    folders(disk, root)?
+        .into_iter()
+        .map(|(folder, digest)| list(disk, root, folder, digest))
+        .collect()
 }
 
 /// Reads all records of all targets.
@@ -262,8 +265,14 @@ fn examine<D: Disk>(disk: &D, root: &Path, folder: String, digest: Digest) -> io
     let path = root.join(&folder);
     let survey: Survey = survey(disk, &path, digest)?;
     let name = name_of(&survey);
-    let mut verdict =
-        Verdict { folder, name, records: 0, samples: 0, damage: Vec::new(), foreign: survey.foreign };
+    let mut verdict = Verdict {
+        folder,
+        name,
+        records: 0,
+        samples: 0,
+        damage: Vec::new(),
+        foreign: survey.foreign,
+    };
     for found in survey.segments.iter().chain(&survey.torn) {
         for step in Walk::new(disk, &path, digest, found, Mark::default())? {
             match step {

@@ -121,7 +121,9 @@ mod tests {
         assert_eq!(Name::new("", "a"), Err(NameError::Empty));
         assert_eq!(Name::new("a\0b", "c"), Err(NameError::Nul));
         assert_eq!(Name::new("a", &"x".repeat(1025)), Err(NameError::Long(1025)));
-        for folder in ["", "..", "ABCDEF00000000000000000000000000", "+0000000000000000000000000000000"] {
+        for folder in
+            ["", "..", "ABCDEF00000000000000000000000000", "+0000000000000000000000000000000"]
+        {
             assert_eq!(Digest::parse(folder), None, "{folder}");
         }
     }

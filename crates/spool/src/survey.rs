@@ -114,16 +114,12 @@ fn read_position<D: Disk>(disk: &D, folder: &Path, digest: Digest) -> io::Result
     let file = disk.open(&path, false)?;
     // One byte more, so that a longer file does not pass.
     let mut bytes = [0; POSITION_BYTES + 1];
-    let read = read_full(&file, &mut bytes, 0).unwrap_or(0);
+    // An error is not taken for damage: segments would be begun behind a position that is there.
+    let read = read_full(&file, &mut bytes, 0)?;
     Ok(bytes.get(..read).and_then(|bytes| Mark::decode(bytes, digest)))
 }
 
-fn classify<D: Disk>(
-    disk: &D,
-    folder: &Path,
-    digest: Digest,
-    number: u64,
-) -> io::Result<Class> {
+fn classify<D: Disk>(disk: &D, folder: &Path, digest: Digest, number: u64) -> io::Result<Class> {
     let file = disk.open(&folder.join(file_of(number)), false)?;
     let bytes = file.len()?;
     let mut front = [0; SEGMENT_HEAD_BYTES_MAX];
@@ -132,8 +128,7 @@ fn classify<D: Disk>(
     let front = front.get(..read.unwrap_or(0)).unwrap_or_default();
     match SegmentHead::decode(front) {
         Front::Head(head) if head.number == number && head.name.digest() == digest => {
-            let found =
-                Found { number, bytes, start: head.start(), head: Some(head), husk: false };
+            let found = Found { number, bytes, start: head.start(), head: Some(head), husk: false };
             return Ok(Class::Ours(found));
         }
         Front::Head(_) | Front::OtherVersion => return Ok(Class::Foreign(bytes)),

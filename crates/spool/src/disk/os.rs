@@ -37,7 +37,10 @@ impl Disk for OsDisk {
         let path = folder.join("lock");
         // A link there could make us create or lock a file elsewhere.
         if !matches!(self.kind(&path)?, None | Some(Kind::File)) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the lock is not a plain file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the lock is not a plain file",
+            ));
         }
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;

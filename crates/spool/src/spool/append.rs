@@ -129,7 +129,7 @@ impl<D: Disk> Spool<D> {
                 && length <= wide(WRITE_BYTES_MAX)
                 && end + length <= self.config.segment_bytes();
             // Room for the first is made already.
-            if !self.ends.is_empty() && !(fits && self.reserve(bytes)) {
+            if !(self.ends.is_empty() || fits && self.reserve(bytes)) {
                 break;
             }
             head(record, tally, now).encode(record.payload, seed, &mut self.scratch);
@@ -150,7 +150,8 @@ impl<D: Disk> Spool<D> {
         let whole = self.ends.partition_point(|(end, _)| *end <= written);
         let kept = whole.checked_sub(1).and_then(|index| self.ends.get(index));
         let kept = kept.map_or(0, |(end, _)| *end);
-        let samples: u64 = self.ends.iter().take(whole).map(|(_, samples)| u64::from(*samples)).sum();
+        let samples: u64 =
+            self.ends.iter().take(whole).map(|(_, samples)| u64::from(*samples)).sum();
         active.dirty |= kept > 0;
         last.end += wide(kept);
         last.bytes += wide(kept);
@@ -189,7 +190,9 @@ impl<D: Disk> Spool<D> {
             if self.reserve(bytes + head) {
                 if self.active.is_none() {
                     let begun = self.begin(now, record.epoch);
-                    return begun.inspect_err(|_| self.unreserve(bytes + head)).map_err(Cause::Disk);
+                    return begun
+                        .inspect_err(|_| self.unreserve(bytes + head))
+                        .map_err(Cause::Disk);
                 }
                 return Ok(());
             }
@@ -279,6 +282,6 @@ fn head(record: &NewRecord<'_>, tally: Tally, now: Now) -> RecordHead {
 }
 
 /// The disk, or our share of it, is full.
-pub(super) fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

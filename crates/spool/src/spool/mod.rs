@@ -11,6 +11,8 @@ mod release;
 
 use std::{collections::VecDeque, io, path::PathBuf, sync::Arc, time::Duration};
 
+#[cfg(test)]
+pub(crate) use append::is_full;
 pub use append::{AppendError, Cause};
 pub use read::{Batch, Record};
 

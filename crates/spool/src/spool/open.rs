@@ -64,6 +64,9 @@ impl<D: Disk> Spool<D> {
 
     fn take(&mut self, found: Survey) -> io::Result<()> {
         let position = found.position.unwrap_or_default();
+        // The life before may have renamed the position and ended, or failed, before it synced that. What
+        // is unlinked below must not be gone while the position is the old one after a crash.
+        self.disk.sync_folder(&self.folder)?;
         // Above all that was ever given: the position may be ahead of the files.
         self.next_number = found.highest.max(position.segment).saturating_add(1);
         for torn in &found.torn {
@@ -123,7 +126,8 @@ impl<D: Disk> Spool<D> {
 fn start(segments: &[Found], position: Mark) -> Mark {
     match segments.first() {
         Some(first) if first.number == position.segment => {
-            let offset = position.offset.clamp(first.start.offset, first.bytes.max(first.start.offset));
+            let offset =
+                position.offset.clamp(first.start.offset, first.bytes.max(first.start.offset));
             Mark { offset, tally: position.tally.max(first.start.tally), ..position }
         }
         // What lies between was acknowledged, or taken away by others: it was never recovered.

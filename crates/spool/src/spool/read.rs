@@ -186,7 +186,8 @@ impl<D: Disk> Spool<D> {
                 let tally = Tally { sequence: head.sequence, sample: head.sample };
                 let here = self.cursor.tally;
                 let known = head.sequence >= here.sequence && head.sample >= here.sample;
-                if !known || head.sequence >= ceiling.sequence || head.sample_end() > ceiling.sample {
+                if !known || head.sequence >= ceiling.sequence || head.sample_end() > ceiling.sample
+                {
                     // Its numbers were given to another record: this one was never counted.
                     self.skip_bytes(self.cursor.offset.saturating_add(head.disk_bytes()));
                     return None;
@@ -255,9 +256,9 @@ impl<D: Disk> Spool<D> {
 
     fn skip_to(&mut self, to: Mark, why: Why, bytes: u64) {
         let from = std::mem::replace(&mut self.cursor, to);
-        // Not over the border of segments: one may be shed without the other.
+        // Up to the next segment and no further: one may be shed without the other.
         let joins = |last: &&mut Skip| {
-            last.to == from && last.why == why && last.from.segment == to.segment
+            last.to == from && last.why == why && last.from.segment == from.segment
         };
         match self.skips.back_mut().filter(joins) {
             Some(last) => {
@@ -274,4 +275,3 @@ fn after(at: Mark, head: &RecordHead) -> Mark {
     let tally = Tally { sequence: head.sequence.saturating_add(1), sample: head.sample_end() };
     Mark { offset: at.offset.saturating_add(head.disk_bytes()), tally, ..at }
 }
-

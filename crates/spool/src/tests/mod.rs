@@ -7,7 +7,9 @@ mod real;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use crate::{AtBound, Batch, Budget, Config, Name, NewRecord, Now, Root, Spool, Sync, disk::SimDisk};
+use crate::{
+    AtBound, Batch, Budget, Config, Name, NewRecord, Now, Root, Spool, Sync, disk::SimDisk,
+};
 
 pub(crate) const ROOT: &str = "/spool";
 
