@@ -4,9 +4,10 @@ use coco_tests::coco::root;
 use serde_json::Value;
 
 /// Each crate with what it may use of the project, and what it must not use of others.
-const RULES: [(&str, &[&str], &[&str]); 4] = [
+const RULES: [(&str, &[&str], &[&str]); 5] = [
     ("coco-ring", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
     ("coco-wire", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
+    ("coco-spool", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
     ("coco-router", &["coco-ring", "coco-wire"], &["axum", "clap", "toml", "serde", "anyhow"]),
     ("coco-server", &["coco-ring", "coco-wire", "coco-router"], &[]),
 ];
