@@ -8,8 +8,12 @@ const RULES: [(&str, &[&str], &[&str]); 5] = [
     ("coco-ring", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
     ("coco-wire", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
     ("coco-spool", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
-    ("coco-router", &["coco-ring", "coco-wire"], &["axum", "clap", "toml", "serde", "anyhow"]),
-    ("coco-server", &["coco-ring", "coco-wire", "coco-router"], &[]),
+    (
+        "coco-router",
+        &["coco-ring", "coco-spool", "coco-wire"],
+        &["axum", "clap", "toml", "serde", "anyhow"],
+    ),
+    ("coco-server", &["coco-ring", "coco-spool", "coco-wire", "coco-router"], &[]),
 ];
 
 #[test]

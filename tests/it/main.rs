@@ -32,6 +32,8 @@ mod real_carbon;
 mod real_collectd;
 /// Lines that other relays were asked about, through the running router.
 mod relay_lines;
+/// Queues that go on on disk: over restarts, kills, outages, damage.
+mod spool;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
 /// collectd's traffic generator through Coco.

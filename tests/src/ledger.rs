@@ -75,6 +75,12 @@ impl Ledger {
         self.targets().map(|target| number(target, "queued") + number(target, "in_flight")).sum()
     }
 
+    /// A counter of all targets together: `sent`, `spooled`, `recovered`.
+    #[track_caller]
+    pub fn of_all(&self, counter: &str) -> u64 {
+        self.targets().map(|target| number(target, counter)).sum()
+    }
+
     /// Samples shed by any target for any reason.
     pub fn shed_in_all(&self) -> u64 {
         self.targets().map(|target| by_reason(&target["shed"], "")).sum()
@@ -94,9 +100,10 @@ impl Ledger {
         }
         // The same sums again, made here: the program's own word is not enough.
         for target in self.targets() {
-            let fates = ["sent", "queued", "in_flight"].map(|fate| number(target, fate));
-            let fates = fates.iter().sum::<u64>() + by_reason(&target["shed"], "");
-            assert_eq!(number(target, "offered"), fates, "fates of {target}");
+            let sum = |keys: &[&str]| keys.iter().map(|key| number(target, key)).sum::<u64>();
+            let fates = sum(&["sent", "queued", "in_flight", "spooled"]);
+            let fates = fates + by_reason(&target["shed"], "");
+            assert_eq!(sum(&["offered", "recovered"]), fates, "fates of {target}");
         }
     }
 

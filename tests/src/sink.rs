@@ -28,7 +28,12 @@ pub struct UdpSink {
 impl UdpSink {
     /// Listens on a free port of 127.0.0.1.
     pub fn start() -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a UDP port is free");
+        Self::start_on(0)
+    }
+
+    /// Listens on this port of 127.0.0.1.
+    pub fn start_on(port: u16) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the UDP port is free");
         socket.set_read_timeout(Some(LOOK_EVERY)).expect("a socket takes a read time-out");
         let address = socket.local_addr().expect("a bound socket has an address");
         let received = Arc::new(Mutex::new(Vec::new()));

@@ -3,6 +3,7 @@
 //! A chunk holds whole samples only: lines that each end in LF, or whole datagrams with their ends.
 //! It does not know where it goes.
 
+use coco_spool::Position;
 use coco_wire::collectd::Packer;
 use memchr::{memchr_iter, memrchr};
 
@@ -35,6 +36,8 @@ pub(crate) struct Chunk {
     pub(crate) format: Format,
     /// Offset of the first unit that is not settled yet; its worker moves it.
     pub(crate) start: usize,
+    /// Where it ends in its target's spool, if it was read from there.
+    pub(crate) spooled: Option<Position>,
 }
 
 impl Chunk {
@@ -53,6 +56,7 @@ impl Chunk {
         self.frames.clear();
         self.samples = 0;
         self.start = 0;
+        self.spooled = None;
     }
 
     /// Appends one line; `text` has no line end.
@@ -86,6 +90,27 @@ impl Chunk {
             .extend(other.frames.iter().map(|f| Frame { end: base + f.end, samples: f.samples }));
         self.samples += other.samples;
         self.format = other.format;
+    }
+
+    /// Settles the first units, `samples` samples together.
+    pub(crate) fn settle_first(&mut self, mut samples: u64) {
+        let end = match self.format {
+            Format::Lines => {
+                let lines = self.bytes.get(self.start..).unwrap_or_default();
+                let last = usize::try_from(samples).ok().and_then(|count| count.checked_sub(1));
+                let end = last.and_then(|last| memchr_iter(b'\n', lines).nth(last));
+                end.map_or(self.start, |end| self.start + end + 1)
+            }
+            Format::Frames => {
+                let whole = |frame: &&Frame| {
+                    let whole = frame.samples <= samples;
+                    samples = samples.saturating_sub(frame.samples);
+                    whole
+                };
+                self.frames.iter().take_while(whole).last().map_or(self.start, |frame| frame.end)
+            }
+        };
+        self.settle(end);
     }
 
     /// Settles the whole units among the first `written` bytes and returns their samples.

@@ -14,7 +14,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::{
     routes::Tier,
     shared::Shared,
-    target::{Shed, Target},
+    target::{Shed, Target, spool::Link},
 };
 
 /// Shards and workers pass it once per batch while they count; a snapshot shuts it for a moment.
@@ -115,6 +115,10 @@ pub struct TargetFates {
     pub queued_bytes: usize,
     /// Taken from the queue, not yet sent.
     pub in_flight: u64,
+    /// On disk.
+    pub spooled: u64,
+    /// On disk already when the process began; these were not offered to it.
+    pub recovered: u64,
     /// Dropped on purpose, by reason.
     pub shed: Vec<(&'static str, u64)>,
     /// Failed writes.
@@ -210,6 +214,8 @@ impl TargetFates {
             queued: held.queued,
             queued_bytes: held.queued_bytes,
             in_flight: held.in_flight,
+            spooled: target.link.as_ref().map_or(0, Link::held),
+            recovered: target.link.as_ref().map_or(0, Link::recovered),
             shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),
@@ -223,6 +229,7 @@ impl TargetFates {
     }
 
     fn residual(&self) -> u64 {
-        self.offered.abs_diff(self.sent + self.shed() + self.queued + self.in_flight)
+        let held = self.queued + self.in_flight + self.spooled;
+        (self.offered + self.recovered).abs_diff(self.sent + self.shed() + held)
     }
 }

@@ -25,6 +25,7 @@ mod router;
 mod routes;
 mod shard;
 mod shared;
+mod spooler;
 mod tally;
 mod target;
 pub mod telemetry;

@@ -3,11 +3,13 @@
 //! The server makes a [`Plan`] from its configuration; tests make one by hand. Nothing here knows
 //! the file it came from.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use coco_ring::Ring;
 use coco_wire::names::{Named, Names};
 use regex::bytes::Regex;
+
+pub use coco_spool::Sync;
 
 use crate::routes::asked;
 
@@ -22,6 +24,23 @@ pub struct Plan {
     pub tiers: Vec<TierPlan>,
     /// Bounds that hold for the whole process.
     pub limits: Limits,
+    /// Where queues go on on disk; needed by tiers with [`OnFull::Spool`].
+    pub spool: Option<SpoolPlan>,
+}
+
+/// The disk half of all queues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolPlan {
+    /// Folder of all spools; its parent exists.
+    pub directory: PathBuf,
+    /// Bytes on disk of all spools together.
+    pub bytes_max: u64,
+    /// Bytes on disk of one target's spool.
+    pub target_bytes_max: u64,
+    /// Samples spooled longer ago are shed; `None` keeps them.
+    pub max_age: Option<Duration>,
+    /// When what was written is made safe from a crash of the machine.
+    pub sync: Sync,
 }
 
 /// One socket to open.
@@ -84,6 +103,8 @@ pub struct TierPlan {
     pub targets: Vec<TargetPlan>,
     /// Bytes that may wait in memory for one target.
     pub queue_bytes: usize,
+    /// What happens when a target's queue is full.
+    pub on_full: OnFull,
     /// How long a full queue may keep its TCP clients waiting before it sheds.
     pub block_timeout: Duration,
     /// Largest datagram sent to a collectd or Graphite UDP target, in bytes.
@@ -96,6 +117,20 @@ impl TierPlan {
     pub fn named<'a>(&self, name: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Named<'a>> {
         asked(self.protocol, &self.names, name, scratch)
     }
+}
+
+/// What happens when a target's queue is full, or the target is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnFull {
+    /// What is held goes on on disk. Only when the disk does not keep up, as [`Block`](Self::Block).
+    Spool,
+    /// TCP clients that feed it wait, for at most `block_timeout`; then the oldest samples are shed. UDP
+    /// cannot wait.
+    Block,
+    /// The oldest samples are shed at once.
+    ShedOldest,
+    /// The newcomers are shed at once.
+    ShedNewest,
 }
 
 /// What a target speaks.

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coco_spool::{Budget, Root, disk::OsDisk};
 use coco_wire::names::Names;
 use thiserror::Error;
 use tokio::{
@@ -24,10 +25,11 @@ use crate::{
         accept,
         bind::{BindError, BoundListener, Sockets, bind},
     },
-    plan::{KeyRule, Plan, TargetProtocol},
+    plan::{KeyRule, Plan, SpoolPlan, TargetProtocol},
     routes::Routes,
     shard::{ShardPlan, Stage, Stages},
     shared::{Reports, Shared},
+    spooler::Spooler,
     target::embedded::Series,
     telemetry::Registry,
 };
@@ -42,18 +44,21 @@ const DRY_MAX: Duration = Duration::from_secs(2);
 /// How long after the deadline a shard may take to settle what it gives up.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// The same for the spooler, which has all that is left to write.
+const SPOOL_GRACE: Duration = Duration::from_secs(30);
+
 /// How often the kernel's drop counters are read.
 const DROPS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often trouble is summed up in the log.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A shard could not be started; nothing runs.
+/// A thread could not be started; nothing runs.
 #[derive(Debug, Error)]
-#[error("cannot start shard {index}: {cause}")]
+#[error("cannot start the thread {thread}: {cause}")]
 pub struct StartError {
-    /// Number of the shard, from 0.
-    pub index: usize,
+    /// What it is for.
+    pub thread: String,
     /// What the system said.
     pub cause: io::Error,
 }
@@ -65,17 +70,24 @@ pub struct Bound {
     registry: Registry,
     shards: usize,
     listeners: Vec<BoundListener>,
+    spool: Option<Root<OsDisk>>,
 }
 
 impl Bound {
-    /// Opens every socket of the plan, for so many shards.
+    /// Opens every socket of the plan, for so many shards, and the folder of the spool.
     ///
     /// # Errors
-    /// [`BindError`] for the first address that cannot be had; the sockets opened before are closed.
+    /// [`BindError`] for the first address that cannot be had, or the folder; the sockets opened before
+    /// are closed.
     pub fn bind(plan: Plan, shards: NonZeroUsize, registry: Registry) -> Result<Self, BindError> {
         let shards = shards.get();
         let listeners = plan.listeners.iter().map(|listener| bind(listener, shards, &registry));
-        Ok(Self { listeners: listeners.collect::<Result<_, _>>()?, plan, registry, shards })
+        let listeners = listeners.collect::<Result<_, _>>()?;
+        let open = |spool: &SpoolPlan| {
+            Root::open(OsDisk, &spool.directory, Arc::new(Budget::new(spool.bytes_max)))
+        };
+        let spool = plan.spool.as_ref().map(open).transpose()?;
+        Ok(Self { listeners, plan, registry, shards, spool })
     }
 
     /// What is spoken where: the protocol's name and the bound address, in the order of the plan.
@@ -91,7 +103,7 @@ impl Bound {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn run(self) -> Result<Running, StartError> {
-        let Self { plan, registry, shards, listeners } = self;
+        let Self { plan, registry, shards, listeners, spool } = self;
         let handles = listeners.iter().map(|l| Arc::clone(&l.listener)).collect();
         let shared = Arc::new(Shared::new(&plan, registry, handles, shards));
         let (stage, stages) = watch::channel(Stage::Run);
@@ -108,6 +120,8 @@ impl Bound {
                 Sockets::Tcp(socket) => tcp.push((listener, socket)),
             }
         }
+        let spooler = spool.zip(plan.spool).map(|(root, plan)| start_spooler(root, plan, &shared));
+        let spooler = spooler.transpose()?;
         let (mut threads, mut inboxes, mut dry) = (Vec::new(), Vec::new(), Vec::new());
         for (index, udp) in udp.into_iter().enumerate() {
             let (inbox, clients) = mpsc::channel(CLIENTS_MAX);
@@ -127,17 +141,29 @@ impl Bound {
         }
         tokio::spawn(watch_drops(Arc::clone(&shared)));
         tokio::spawn(sum_up(Arc::clone(&shared)));
-        Ok(Running { shared, stage, threads, dry })
+        Ok(Running { shared, stage, threads, dry, spooler })
     }
+}
+
+fn start_spooler(
+    root: Root<OsDisk>,
+    plan: SpoolPlan,
+    shared: &Arc<Shared>,
+) -> Result<Spooler, StartError> {
+    let routes = shared.routes.load();
+    let targets = routes.targets.iter().filter(|target| target.link.is_some()).map(Arc::clone);
+    Spooler::start(root, plan, targets.collect(), Arc::clone(shared))
+        .map_err(|cause| StartError { thread: "spooler".to_owned(), cause })
 }
 
 /// Starts a shard's thread and waits until its sockets are registered.
 fn spawn(plan: ShardPlan) -> Result<JoinHandle<()>, StartError> {
     let index = plan.index;
-    let failed = |cause| StartError { index, cause };
+    let name = format!("shard-{index}");
+    let failed = |cause| StartError { thread: name.clone(), cause };
     let (started, is_started) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
-        .name(format!("shard-{index}"))
+        .name(name.clone())
         .spawn(move || plan.run(&started))
         .map_err(failed)?;
     let ended = |_| io::Error::other("it ended at once");
@@ -182,6 +208,7 @@ pub struct Running {
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     dry: Vec<oneshot::Receiver<()>>,
+    spooler: Option<Spooler>,
 }
 
 /// A router that has stopped, with its last account.
@@ -199,23 +226,33 @@ impl Running {
 
     /// Stops: takes no new clients, reads the sockets dry, sends what is held, all within `timeout`.
     pub async fn drain(self, timeout: Duration) -> Drained {
-        let Self { shared, stage, threads, dry } = self;
+        let Self { shared, stage, threads, dry, spooler } = self;
         let deadline = Instant::now() + timeout;
         stage.send_replace(Stage::ReadDry(deadline.min(Instant::now() + DRY_MAX)));
         for shard in dry {
             // An error means that the shard's thread is gone; past the deadline, that it is stuck.
             let _dry: Result<_, Elapsed> = timeout_at(deadline.into(), shard).await;
         }
-        shared.routes.load().targets.iter().for_each(|target| target.queue.close());
+        for target in &shared.routes.load().targets {
+            // What is down need not be waited for if it can be kept on disk.
+            if target.link.is_some() && !target.is_open().0 {
+                target.queue.set_spooling(true);
+            }
+            target.queue.close();
+        }
+        let grace = if spooler.is_some() { GRACE + SPOOL_GRACE } else { GRACE };
         stage.send_replace(Stage::Flush(deadline));
         let (ended, all_ended) = oneshot::channel();
         // Not on the runtime's own threads: its end would wait for them.
         std::thread::spawn(move || {
             // A panic has ended the process already.
             threads.into_iter().for_each(|thread| drop(thread.join()));
+            if let Some(spooler) = spooler {
+                spooler.finish();
+            }
             let _told: Result<(), ()> = ended.send(());
         });
-        let patience = deadline + GRACE;
+        let patience = deadline + grace;
         let _stuck: Result<_, Elapsed> = timeout_at(patience.into(), all_ended).await;
         Drained { ledger: Ledger::take(&shared) }
     }

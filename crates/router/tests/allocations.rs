@@ -22,8 +22,8 @@ use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
 use coco_router::{
     Bound, Handle, TierFates,
     plan::{
-        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, Plan, TargetPlan, TargetProtocol,
-        TierPlan,
+        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, TargetPlan,
+        TargetProtocol, TierPlan,
     },
     telemetry::Registry,
 };
@@ -69,6 +69,7 @@ fn tier(name: &str, protocol: TargetProtocol, replicas: usize, ports: &[u16]) ->
         ring: Ring::build(Algorithm::Xxh3, &members, replicas).unwrap(),
         targets: ports.iter().map(target).collect(),
         queue_bytes: 16 << 20,
+        on_full: OnFull::Block,
         block_timeout: LONG,
         datagram_bytes_max: 1452,
     }
@@ -187,6 +188,7 @@ fn a_sample_costs_no_allocation() {
             tier("collectd", TargetProtocol::Collectd, 1, &datagram_ports),
         ],
         limits: Limits::default(),
+        spool: None,
     });
     let _profiler = dhat::Profiler::builder().testing().build();
 

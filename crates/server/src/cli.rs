@@ -51,6 +51,39 @@ pub enum Command {
     /// Tiers are matched by their names, targets by their ids. Shares are counted over the whole key
     /// space where that can be done. Exit status: 0 done, 3 `--fail-above` does not allow it.
     Plan(Plan),
+    /// Look at what is held on disk; a running Coco is not disturbed
+    ///
+    /// Exit status: 0 done, 3 `verify` found damage.
+    Spool(Spool),
+}
+
+/// Arguments of `coco spool`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Spool {
+    /// The folder of the spool: `directory` in [spool]
+    pub directory: PathBuf,
+    /// What to do
+    #[command(subcommand)]
+    pub command: SpoolCommand,
+}
+
+/// What `coco spool` does.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum SpoolCommand {
+    /// List what is held for each target
+    Ls,
+    /// Read every record and name the damaged ranges
+    Verify,
+    /// Print the lines that are held for one target
+    Dump {
+        /// Its folder, as `ls` names it
+        folder: String,
+    },
+    /// Remove what is held for one target; only while no Coco runs on it
+    Drop {
+        /// Its folder, as `ls` names it
+        folder: String,
+    },
 }
 
 /// Arguments of `coco check`.

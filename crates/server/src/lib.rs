@@ -13,6 +13,7 @@ pub mod lookup;
 pub mod plan;
 mod rows;
 pub mod run;
+pub mod spool;
 
 /// What a check or a gate watches is not so; the message tells what it is. Exit status 3.
 #[derive(Debug, thiserror::Error)]

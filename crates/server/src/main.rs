@@ -14,6 +14,7 @@ use coco_server::{
     lookup::lookup,
     plan::{Verdict, plan},
     run::run,
+    spool::spool,
 };
 
 /// Failed while running.
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
                 Verdict::Exceeded => ExitCode::from(NOT_AS_ASKED),
             })
         }
+        Cli { command: Some(Command::Spool(args)), .. } => spool(&args).map(done),
         Cli { config: Some(path), .. } => {
             Config::load(&path).map_err(Into::into).and_then(run).map(done)
         }

@@ -33,6 +33,8 @@ pub(super) struct SeenSet {
     /// Position of the one in use, the largest that there is.
     newest: AtomicUsize,
     len: AtomicUsize,
+    /// Of them in the newest table.
+    newest_len: AtomicUsize,
     len_max: usize,
     adding: Mutex<()>,
 }
@@ -46,8 +48,8 @@ impl SeenSet {
         if let Some(table) = tables.first() {
             table.get_or_init(|| Table::new(first));
         }
-        let (newest, len) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { tables, newest, len, len_max, adding: Mutex::new(()) }
+        let [newest, len, newest_len] = [const { AtomicUsize::new(0) }; 3];
+        Self { tables, newest, len, newest_len, len_max, adding: Mutex::new(()) }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -65,8 +67,16 @@ impl SeenSet {
         let newest = self.tables.get(self.newest.load(Ordering::Acquire));
         match newest.and_then(OnceLock::get) {
             Some(table) if table.mark(hash, tick) => Seen::Before,
+            _ if self.is_full() && !self.is_in_older(hash) => Seen::Full,
             _ => self.add(hash, tick),
         }
+    }
+
+    /// Only an older table knows the series.
+    fn is_in_older(&self, hash: u64) -> bool {
+        let all_in_newest =
+            self.newest_len.load(Ordering::Relaxed) == self.len.load(Ordering::Relaxed);
+        !all_in_newest && self.made().rev().skip(1).any(|older| older.find(hash).is_some())
     }
 
     /// When a series was last seen.
@@ -88,7 +98,7 @@ impl SeenSet {
         if table.mark(hash, tick) {
             return Seen::Before;
         }
-        let known = self.made().rev().skip(1).any(|older| older.find(hash).is_some());
+        let known = self.is_in_older(hash);
         if !known {
             if self.is_full() {
                 return Seen::Full;
@@ -96,6 +106,7 @@ impl SeenSet {
             self.len.fetch_add(1, Ordering::Relaxed);
         }
         table.add(hash, tick);
+        self.newest_len.fetch_add(1, Ordering::Relaxed);
         if 2 * self.len.load(Ordering::Relaxed) > table.0.len() {
             self.grow(2 * table.0.len());
         }
@@ -107,6 +118,7 @@ impl SeenSet {
         let next = self.newest.load(Ordering::Relaxed) + 1;
         if let Some(table) = self.tables.get(next) {
             table.get_or_init(|| Table::new(entries));
+            self.newest_len.store(0, Ordering::Relaxed);
             self.newest.store(next, Ordering::Release);
         }
     }

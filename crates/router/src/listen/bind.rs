@@ -22,7 +22,7 @@ use crate::{
 /// Pending connections that the kernel keeps for a TCP listener.
 const BACKLOG: i32 = 1024;
 
-/// A listener could not be opened. Nothing runs yet; sockets opened before are closed again.
+/// A listener, or the spool, could not be opened. Nothing runs yet; sockets opened before are closed again.
 #[derive(Debug, Error)]
 pub enum BindError {
     /// The host name of the bind address does not resolve.
@@ -47,6 +47,9 @@ pub enum BindError {
         /// What to do about it, if known.
         hint: &'static str,
     },
+    /// The folder of the spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] coco_spool::OpenError),
 }
 
 /// A listener with its open sockets.

@@ -7,6 +7,7 @@ use std::{
     io::{self, IoSlice},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::AsRawFd,
+    time::Duration,
 };
 
 use nix::{
@@ -27,6 +28,25 @@ use crate::{
 /// Datagrams sent by one system call.
 const BATCH: usize = 64;
 
+/// A target that refuses is asked again so often.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the word that nobody listens may take.
+const PROBE_PATIENCE: Duration = Duration::from_millis(200);
+
+/// After so many probes that were not refused it is fed again.
+const PROBES_GOOD: u32 = 2;
+
+/// Why a socket is given up.
+enum End {
+    /// No more will come, or the name has moved.
+    Done,
+    /// Nobody listens there.
+    Refused,
+    /// What another socket may not meet: no route, no memory.
+    Failed(io::Error),
+}
+
 /// Sends until the queue is closed and empty.
 pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     let mut place = Place::new(&outbox.target.plan.address);
@@ -37,9 +57,21 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
         if let Some(socket) = open(outbox, &mut place).await {
             outbox.target.set_state(State::Unknown);
             let sent = outbox.target.meters.sent.get();
-            match send_all(outbox, &socket, &mut place, &mut headers).await {
-                Ok(()) => continue,
-                Err(error) => outbox.write_failed(&error),
+            let end = send_all(outbox, &socket, &mut place, &mut headers).await;
+            outbox.cut();
+            match end {
+                End::Done => continue,
+                End::Refused => {
+                    outbox.target.set_state(State::Down);
+                    tracing::warn!(
+                        tier = outbox.target.tier,
+                        target = outbox.target.plan.label,
+                        "nobody listens there; what falls to it is held, and it is asked each second"
+                    );
+                    revive(outbox, &socket).await;
+                    continue;
+                }
+                End::Failed(error) => outbox.write_failed(&error),
             }
             if outbox.target.meters.sent.get() > sent {
                 backoff.reset();
@@ -47,6 +79,33 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
         }
         outbox.pause(&mut backoff).await;
     }
+}
+
+/// Returns when the target does not refuse any more, or when nothing is left to be sent to it.
+async fn revive(outbox: &Outbox<'_>, socket: &UdpSocket) {
+    let mut good = 0;
+    while good < PROBES_GOOD {
+        tokio::select! {
+            () = tokio::time::sleep(PROBE_INTERVAL) => {}
+            () = outbox.target.queue.finished(), if outbox.chunks.is_empty() => return,
+        }
+        good = if is_refused(socket).await { 0 } else { good + 1 };
+    }
+    tracing::info!(
+        tier = outbox.target.tier,
+        target = outbox.target.plan.label,
+        "it does not refuse any more"
+    );
+}
+
+/// Sends a datagram with nothing in it, which every receiver passes over, and waits for a refusal.
+async fn is_refused(socket: &UdpSocket) -> bool {
+    if socket.send(&[]).await.is_err() {
+        // An old word on an earlier datagram; this one was not sent.
+        let _refused_again: io::Result<usize> = socket.send(&[]).await;
+    }
+    tokio::time::sleep(PROBE_PATIENCE).await;
+    matches!(socket.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 async fn open(outbox: &Outbox<'_>, place: &mut Place) -> Option<UdpSocket> {
@@ -74,57 +133,75 @@ async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Sends until there is no more to come, or until the name has moved. An error is one that another
-/// socket may not have: no route, no buffers; nothing is given up for it.
+/// Sends until there is no more to come, or the target refuses, or the socket fails.
 async fn send_all(
     outbox: &mut Outbox<'_>,
     socket: &UdpSocket,
     place: &mut Place,
     headers: &mut MultiHeaders<SockaddrStorage>,
-) -> io::Result<()> {
-    let mut refused_before = false;
+) -> End {
+    let mut singles = 0;
     loop {
         if outbox.chunks.is_empty() {
             if outbox.is_done() {
-                return Ok(());
+                return End::Done;
             }
-            outbox.target.queue.ready().await;
+            outbox.more().await;
             outbox.take();
             pack_all(outbox);
         }
         if place.has_moved(outbox.target).await {
-            return Ok(());
+            return End::Done;
         }
         match send_some(outbox, socket, headers) {
-            Ok(()) => refused_before = false,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
-            // It may be an old word on an earlier datagram: each is tried twice.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !refused_before => {
-                outbox.write_failed(&error);
-                refused_before = true;
+            // The kernel tells of a refusal by taking one datagram of many, and forgets it.
+            Ok(Taken::OneOfMany) => singles += 1,
+            Ok(Taken::Many) => singles = 0,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                singles = 0;
+                if let Err(error) = socket.writable().await {
+                    return End::Failed(error);
+                }
             }
+            // Perhaps an old word on an earlier datagram. This one was not sent.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                refused_before = false;
                 outbox.write_failed(&error);
-                settle_first(outbox, 1, |outbox, samples| outbox.shed(Shed::Refused, samples));
+                singles = SINGLES_MAX;
             }
             Err(error) if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => {
                 outbox.write_failed(&error);
-                settle_first(outbox, 1, |outbox, samples| outbox.shed(Shed::Oversize, samples));
+                settle_first(outbox, 1, |outbox, from_disk, samples| {
+                    outbox.shed(Shed::Oversize, from_disk, samples);
+                });
             }
-            Err(error) => return Err(error),
+            Err(error) => return End::Failed(error),
+        }
+        if singles >= SINGLES_MAX {
+            singles = 0;
+            if is_refused(socket).await {
+                return End::Refused;
+            }
         }
         tokio::task::yield_now().await;
     }
 }
+
+/// How much of a batch the kernel took.
+enum Taken {
+    Many,
+    OneOfMany,
+}
+
+/// So often in a row the kernel takes one datagram of many only where nobody listens.
+const SINGLES_MAX: u32 = 2;
 
 /// Sends the next datagrams of the first chunk and settles them.
 fn send_some(
     outbox: &mut Outbox<'_>,
     socket: &UdpSocket,
     headers: &mut MultiHeaders<SockaddrStorage>,
-) -> io::Result<()> {
-    let Some(chunk) = outbox.chunks.front_mut() else { return Ok(()) };
+) -> io::Result<Taken> {
+    let Some(chunk) = outbox.chunks.front_mut() else { return Ok(Taken::Many) };
     let mut slices = [[IoSlice::new(&[])]; BATCH];
     let (mut used, mut start) = (0, chunk.start);
     for (slice, frame) in slices.iter_mut().zip(&chunk.frames) {
@@ -139,28 +216,35 @@ fn send_some(
         let sent = sendmmsg(socket.as_raw_fd(), headers, slices, addresses, [], flags)?;
         Ok(sent.count())
     })?;
-    settle_first(outbox, count, |outbox, samples| outbox.sent(samples));
-    Ok(())
+    settle_first(outbox, count, |outbox, from_disk, samples| outbox.sent(from_disk, samples));
+    Ok(if count == 1 && used > 1 { Taken::OneOfMany } else { Taken::Many })
 }
 
 /// Settles the first `count` datagrams of the first chunk by `fate`.
-fn settle_first(outbox: &mut Outbox<'_>, count: usize, fate: impl FnOnce(&Outbox<'_>, u64)) {
+fn settle_first(outbox: &mut Outbox<'_>, count: usize, fate: impl FnOnce(&Outbox<'_>, bool, u64)) {
     let Some(chunk) = outbox.chunks.front_mut() else { return };
+    let from_disk = chunk.spooled.is_some();
     let end = count.checked_sub(1).and_then(|last| chunk.frames.get(last)).map_or(0, |f| f.end);
     let samples = chunk.settle(end);
     if chunk.frames.is_empty() {
         outbox.drop_first();
     }
-    fate(outbox, samples);
+    fate(outbox, from_disk, samples);
 }
 
 /// Turns line chunks into frames, in place. Lines that fit into no datagram are shed.
 fn pack_all(outbox: &mut Outbox<'_>) {
     let limit = outbox.target.datagram_bytes_max;
-    let lines = outbox.chunks.iter_mut().filter(|chunk| chunk.format == Format::Lines);
-    let lost = lines.map(|chunk| pack_lines(chunk, limit)).sum();
-    outbox.chunks.retain(|chunk| !chunk.is_empty());
-    outbox.shed(Shed::Oversize, lost);
+    let mut lost = [0, 0];
+    for chunk in outbox.chunks.iter_mut().filter(|chunk| chunk.format == Format::Lines) {
+        let [direct, from_disk] = &mut lost;
+        let lost = if chunk.spooled.is_some() { from_disk } else { direct };
+        *lost += pack_lines(chunk, limit);
+    }
+    outbox.drop_empty();
+    let [direct, from_disk] = lost;
+    outbox.shed(Shed::Oversize, false, direct);
+    outbox.shed(Shed::Oversize, true, from_disk);
 }
 
 /// Turns a chunk of lines into frames of up to `limit` bytes, and returns how many did not fit.

@@ -7,20 +7,26 @@ pub(crate) mod connect;
 pub(crate) mod datagram;
 pub(crate) mod embedded;
 pub(crate) mod queue;
+pub(crate) mod record;
+pub(crate) mod spool;
 pub(crate) mod stream;
 pub(crate) mod worker;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use queue::{Feeder, Held, Queue};
+use spool::Link;
 
 use crate::{
     chunk::Chunk,
     ledger::Gate,
-    plan::{TargetPlan, TargetProtocol, TierPlan},
+    plan::{OnFull, TargetPlan, TargetProtocol, TierPlan},
     target::embedded::Store,
     telemetry::{self, Counter, Registry},
 };
@@ -38,12 +44,23 @@ pub enum Shed {
     BadName,
     /// The process stopped before the target took them.
     Shutdown,
+    /// On disk for longer than the spool keeps samples.
+    SpoolAge,
+    /// Damaged on disk.
+    SpoolCorrupt,
 }
 
 impl Shed {
     /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::Oversize, Self::Refused, Self::BadName, Self::Shutdown];
+    pub const ALL: [Self; 7] = [
+        Self::QueueFull,
+        Self::Oversize,
+        Self::Refused,
+        Self::BadName,
+        Self::Shutdown,
+        Self::SpoolAge,
+        Self::SpoolCorrupt,
+    ];
 
     /// The reason as counters name it.
     pub const fn as_str(self) -> &'static str {
@@ -53,6 +70,8 @@ impl Shed {
             Self::Refused => "refused",
             Self::BadName => "bad_name",
             Self::Shutdown => "shutdown",
+            Self::SpoolAge => "spool_age",
+            Self::SpoolCorrupt => "spool_corrupt",
         }
     }
 }
@@ -66,6 +85,8 @@ pub enum State {
     Up,
     /// UDP: a socket is open, and nobody can know who reads.
     Unknown,
+    /// UDP: the target's machine says that nobody listens.
+    Down,
 }
 
 impl State {
@@ -75,6 +96,7 @@ impl State {
             Self::Connecting => "connecting",
             Self::Up => "up",
             Self::Unknown => "unknown",
+            Self::Down => "down",
         }
     }
 }
@@ -92,7 +114,10 @@ pub(crate) struct Target {
     pub(crate) meters: Meters,
     /// What an embedded target keeps; `None` for all others.
     pub(crate) store: Option<Arc<Store>>,
+    /// Where its queue goes on on disk.
+    pub(crate) link: Option<Link>,
     state: AtomicU8,
+    state_since: Mutex<Instant>,
 }
 
 /// The counters of one target.
@@ -126,13 +151,15 @@ impl Meters {
 
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, oversize, refused, bad_name, shutdown] = &self.shed;
+        let [queue_full, oversize, refused, bad_name, shutdown, age, corrupt] = &self.shed;
         match reason {
             Shed::QueueFull => queue_full,
             Shed::Oversize => oversize,
             Shed::Refused => refused,
             Shed::BadName => bad_name,
             Shed::Shutdown => shutdown,
+            Shed::SpoolAge => age,
+            Shed::SpoolCorrupt => corrupt,
         }
     }
 }
@@ -145,11 +172,13 @@ impl Target {
             plan: plan.clone(),
             protocol: tier.protocol,
             datagram_bytes_max: tier.datagram_bytes_max,
-            queue: Queue::new(tier.queue_bytes, tier.block_timeout),
+            queue: Queue::new(tier.queue_bytes, tier.on_full, tier.block_timeout),
             open: AtomicU64::new(0),
             meters: Meters::new(registry, &tier.name, plan),
             store: embedded.then(Arc::default),
+            link: (tier.on_full == OnFull::Spool).then(Link::default),
             state: AtomicU8::new(0),
+            state_since: Mutex::new(Instant::now()),
         }
     }
 
@@ -175,17 +204,24 @@ impl Target {
     }
 
     /// `samples` that the worker took were handed to the kernel or stored.
-    pub(crate) fn settle_sent(&self, gate: &Gate, samples: u64) {
+    pub(crate) fn settle_sent(&self, gate: &Gate, from_disk: bool, samples: u64) {
         let _pass = gate.pass();
         self.meters.sent.add(samples);
-        self.queue.settle(samples);
+        self.settle(from_disk, samples);
     }
 
     /// `samples` that the worker took are given up.
-    pub(crate) fn settle_shed(&self, gate: &Gate, reason: Shed, samples: u64) {
+    pub(crate) fn settle_shed(&self, gate: &Gate, reason: Shed, from_disk: bool, samples: u64) {
         let _pass = gate.pass();
         self.meters.shed(reason).add(samples);
-        self.queue.settle(samples);
+        self.settle(from_disk, samples);
+    }
+
+    fn settle(&self, from_disk: bool, samples: u64) {
+        match &self.link {
+            Some(link) if from_disk => link.settle(samples),
+            _ => self.queue.settle(samples),
+        }
     }
 
     /// Gives up all that waits in the queue; returns the number of samples.
@@ -200,6 +236,7 @@ impl Target {
         match self.state.load(Ordering::Relaxed) {
             1 => State::Up,
             2 => State::Unknown,
+            3 => State::Down,
             _ => State::Connecting,
         }
     }
@@ -209,7 +246,16 @@ impl Target {
             State::Connecting => 0,
             State::Up => 1,
             State::Unknown => 2,
+            State::Down => 3,
         };
-        self.state.store(code, Ordering::Relaxed);
+        if self.state.swap(code, Ordering::Relaxed) != code {
+            *self.state_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+
+    /// It takes samples, as far as can be known; and how long that has been so, or not.
+    pub(crate) fn is_open(&self) -> (bool, Duration) {
+        let since = *self.state_since.lock().unwrap_or_else(PoisonError::into_inner);
+        (matches!(self.state(), State::Up | State::Unknown), since.elapsed())
     }
 }

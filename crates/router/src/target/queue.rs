@@ -3,6 +3,9 @@
 //! One lock per chunk, never per sample. The bound is in bytes. Shards offer, the worker takes; what
 //! was taken stays counted as in flight until the worker settles it, so that at any moment
 //! offered = sent + shed + queued + in flight.
+//!
+//! While the queue is *spooling*, older samples are on disk: the spooler moves chunks there, and the worker
+//! takes nothing from here until it has sent those.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +18,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::chunk::Chunk;
+use crate::{chunk::Chunk, plan::OnFull};
 
 /// Small chunks are joined up to this size, so that a quiet minute is not thousands of chunks.
 const JOINED_BYTES_MAX: usize = 64 * 1024;
@@ -49,6 +52,7 @@ pub(crate) struct Queue {
     ready: Notify,
     room: Notify,
     bytes_max: usize,
+    on_full: OnFull,
     block_timeout: Duration,
     /// Stream clients have been told to wait since it became full. Written with the lock held.
     holds_back: AtomicBool,
@@ -63,6 +67,8 @@ struct Inner {
     full_since: Option<Instant>,
     spares: Vec<Chunk>,
     closed: bool,
+    /// Older samples are on disk.
+    spooling: bool,
 }
 
 /// Samples in a queue at one moment.
@@ -74,12 +80,15 @@ pub(crate) struct Held {
 }
 
 impl Queue {
-    pub(crate) fn new(bytes_max: usize, block_timeout: Duration) -> Self {
+    /// A queue of up to `bytes_max` bytes. One that spools begins so: what is on disk goes first.
+    pub(crate) fn new(bytes_max: usize, on_full: OnFull, block_timeout: Duration) -> Self {
+        let spooling = on_full == OnFull::Spool;
         Self {
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner { spooling, ..Inner::default() }),
             ready: Notify::new(),
             room: Notify::new(),
             bytes_max,
+            on_full,
             block_timeout,
             holds_back: AtomicBool::new(false),
         }
@@ -95,12 +104,18 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes all of `chunk`, which is left empty. At the bound, streams are held back first; samples
-    /// are shed for a stream only when that has lasted `block_timeout`.
+    /// Takes all of `chunk`, which is left empty. At the bound, streams are held back first, unless the
+    /// queue is to shed at once; samples are shed for a stream only when that has lasted `block_timeout`.
     pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> Offered {
         let mut inner = self.lock();
         let mut offered = Offered::default();
-        if inner.bytes + chunk.weight() > self.bytes_max {
+        let is_over = inner.bytes + chunk.weight() > self.bytes_max;
+        if is_over && self.on_full == OnFull::ShedNewest {
+            offered.shed = chunk.samples;
+            chunk.clear();
+            return offered;
+        }
+        if is_over && self.on_full != OnFull::ShedOldest {
             let since = *inner.full_since.get_or_insert_with(Instant::now);
             let patient = since.elapsed() < self.block_timeout;
             self.holds_back.fetch_or(feeder == Feeder::Stream && patient, Ordering::Relaxed);
@@ -121,9 +136,25 @@ impl Queue {
         offered
     }
 
-    /// Moves up to `bytes` into `batch` and counts them as in flight.
+    /// Moves up to `bytes` into `batch` and counts them as in flight; nothing while older ones are on disk.
     pub(crate) fn take(&self, batch: &mut VecDeque<Chunk>, bytes: usize) {
-        let mut inner = self.lock();
+        let inner = self.lock();
+        if !inner.spooling {
+            self.take_from(inner, batch, bytes);
+        }
+    }
+
+    /// The same for the spooler.
+    pub(crate) fn take_to_spool(&self, batch: &mut VecDeque<Chunk>, bytes: usize) {
+        self.take_from(self.lock(), batch, bytes);
+    }
+
+    fn take_from(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        batch: &mut VecDeque<Chunk>,
+        bytes: usize,
+    ) {
         let mut taken = 0;
         while taken < bytes
             && let Some(chunk) = inner.chunks.pop_front()
@@ -140,6 +171,34 @@ impl Queue {
         }
     }
 
+    /// Puts back what was taken and not settled, in front of all others.
+    pub(crate) fn give_back(&self, chunks: &mut VecDeque<Chunk>) {
+        let mut inner = self.lock();
+        while let Some(chunk) = chunks.pop_back() {
+            inner.bytes += chunk.weight();
+            inner.in_flight -= chunk.samples;
+            inner.chunks.push_front(chunk);
+        }
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// From now on the worker takes nothing from here (`true`), or does again.
+    pub(crate) fn set_spooling(&self, spooling: bool) {
+        self.lock().spooling = spooling;
+        self.ready.notify_one();
+    }
+
+    /// Older samples are on disk, or about to be.
+    pub(crate) fn is_spooling(&self) -> bool {
+        self.lock().spooling
+    }
+
+    /// Half full: what comes in is not sent as fast.
+    pub(crate) fn is_high(&self) -> bool {
+        self.lock().bytes >= self.bytes_max / 2
+    }
+
     /// `samples` of what was taken have met their fate.
     pub(crate) fn settle(&self, samples: u64) {
         self.lock().in_flight -= samples;
@@ -154,15 +213,26 @@ impl Queue {
         }
     }
 
-    /// Returns when the queue has something, or is closed.
+    /// Returns when the queue has something for the worker, or is closed.
     pub(crate) async fn ready(&self) {
         loop {
             let notified = self.ready.notified();
             {
                 let inner = self.lock();
-                if !inner.chunks.is_empty() || inner.closed {
+                if (!inner.chunks.is_empty() && !inner.spooling) || inner.closed {
                     return;
                 }
+            }
+            notified.await;
+        }
+    }
+
+    /// Returns when the queue begins to spool.
+    pub(crate) async fn spools(&self) {
+        loop {
+            let notified = self.ready.notified();
+            if self.is_spooling() {
+                return;
             }
             notified.await;
         }
@@ -188,10 +258,10 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// Closed, and nothing left to take.
+    /// Closed, and nothing left for the worker to take.
     pub(crate) fn is_finished(&self) -> bool {
         let inner = self.lock();
-        inner.closed && inner.chunks.is_empty()
+        inner.closed && (inner.chunks.is_empty() || inner.spooling)
     }
 
     /// Returns when the queue is closed and empty.
@@ -270,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_datagram_feeder_sheds_the_oldest_at_the_bound() {
-        let queue = Queue::new(100_000, Duration::from_secs(5));
+        let queue = Queue::new(100_000, OnFull::Block, Duration::from_secs(5));
         for _ in 0..3 {
             assert_eq!(queue.offer(&mut lines(400), Feeder::Datagram).shed, 0, "below the bound");
             if queue.held().queued == 800 {
@@ -284,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_stream_feeder_waits_before_anything_is_shed() {
-        let queue = Queue::new(100_000, Duration::from_secs(5));
+        let queue = Queue::new(100_000, OnFull::Block, Duration::from_secs(5));
         for _ in 0..2 {
             assert_eq!(queue.offer(&mut lines(600), Feeder::Stream).shed, 0);
         }
@@ -292,14 +362,45 @@ mod tests {
         assert_eq!(offered, Offered { shed: 0, full: true });
         let newcomer = queue.offer(&mut lines(5), Feeder::Datagram);
         assert_eq!(newcomer, Offered { shed: 5, full: false }, "streams wait for what is queued");
-        let impatient = Queue::new(100_000, Duration::ZERO);
+        let impatient = Queue::new(100_000, OnFull::Block, Duration::ZERO);
         impatient.offer(&mut lines(700), Feeder::Stream);
         assert_eq!(impatient.offer(&mut lines(700), Feeder::Stream).shed, 700);
     }
 
     #[test]
+    fn a_queue_that_is_to_shed_holds_nobody_back() {
+        let at_bound = |on_full| {
+            let queue = Queue::new(100_000, on_full, Duration::from_secs(5));
+            for _ in 0..2 {
+                assert_eq!(queue.offer(&mut lines(400), Feeder::Stream), Offered::default());
+            }
+            let offered = queue.offer(&mut lines(300), Feeder::Stream);
+            (offered.shed, offered.full, queue.held().queued)
+        };
+        assert_eq!(at_bound(OnFull::ShedOldest), (400, false, 700));
+        assert_eq!(at_bound(OnFull::ShedNewest), (300, false, 800));
+    }
+
+    #[test]
+    fn what_is_given_back_comes_first_again_and_nothing_passes_what_is_on_disk() {
+        let queue = Queue::new(1 << 20, OnFull::Spool, Duration::ZERO);
+        queue.offer(&mut lines(700), Feeder::Stream);
+        queue.offer(&mut lines(600), Feeder::Stream);
+        let mut batch = VecDeque::new();
+        queue.take(&mut batch, usize::MAX);
+        assert!(batch.is_empty(), "it begins with what is on disk");
+        queue.set_spooling(false);
+        queue.take(&mut batch, 1);
+        assert_eq!(batch[0].samples, 700);
+        queue.give_back(&mut batch);
+        queue.take_to_spool(&mut batch, usize::MAX);
+        assert_eq!(batch.iter().map(|chunk| chunk.samples).collect::<Vec<_>>(), [700, 600]);
+        assert_eq!(queue.held().in_flight, 1300);
+    }
+
+    #[test]
     fn small_chunks_are_joined_and_nothing_is_forgotten() {
-        let queue = Queue::new(1 << 20, Duration::ZERO);
+        let queue = Queue::new(1 << 20, OnFull::Block, Duration::ZERO);
         for _ in 0..100 {
             queue.offer(&mut lines(1), Feeder::Stream);
         }

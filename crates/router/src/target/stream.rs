@@ -97,7 +97,7 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
                 return Ok(());
             }
             tokio::select! {
-                () = outbox.target.queue.ready() => {}
+                () = outbox.more() => {}
                 ended = ended(stream) => return Err(ended),
             }
             outbox.take();
@@ -113,6 +113,10 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
             tokio::select! {
                 writable = stream.writable() => writable?,
                 ended = ended(stream) => return Err(ended),
+                // The target is slow: what has not begun to be written may wait on disk.
+                () = outbox.target.queue.spools(), if outbox.owes() => {
+                    outbox.give_back(1);
+                }
             }
         } else {
             // One write a turn: the clients of this shard and its other targets go on.
@@ -147,31 +151,26 @@ fn write(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
     }
     let used = outbox.chunks.len().min(SLICES_MAX);
     outbox.written += stream.try_write_vectored(slices.get(..used).unwrap_or_default())?;
-    let mut sent = 0;
-    while let Some(chunk) = outbox.chunks.front()
-        && outbox.written >= chunk.bytes.len()
-    {
-        outbox.written -= chunk.bytes.len();
-        sent += chunk.samples;
-        outbox.drop_first();
-    }
-    outbox.sent(sent);
+    outbox.settle_written();
     Ok(())
 }
 
 /// Turns line chunks into pickle chunks, in place. Lines that fit into no frame are shed, and names
 /// that a pickle cannot hold because they are not UTF-8.
 fn pickle_all(outbox: &mut Outbox<'_>) {
-    let (mut lost, mut bad_names) = (0, 0);
+    let mut lost = Vec::new();
     for chunk in outbox.chunks.iter_mut().filter(|chunk| chunk.format == Format::Lines) {
-        let (pickled, bad) = pickled(&chunk.bytes);
-        bad_names += bad;
-        lost += chunk.samples - pickled.samples - bad;
+        let (mut pickled, bad_names) = pickled(chunk.bytes.get(chunk.start..).unwrap_or_default());
+        pickled.spooled = chunk.spooled;
+        let from_disk = chunk.spooled.is_some();
+        lost.push((Shed::BadName, from_disk, bad_names));
+        lost.push((Shed::Oversize, from_disk, chunk.samples - pickled.samples - bad_names));
         *chunk = pickled;
     }
-    outbox.chunks.retain(|chunk| !chunk.is_empty());
-    outbox.shed(Shed::BadName, bad_names);
-    outbox.shed(Shed::Oversize, lost);
+    outbox.drop_empty();
+    for (reason, from_disk, samples) in lost {
+        outbox.shed(reason, from_disk, samples);
+    }
 }
 
 /// The lines of a chunk as pickle frames, and how many have a name that no pickle holds.

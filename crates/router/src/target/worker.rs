@@ -46,9 +46,9 @@ impl<'a> Outbox<'a> {
         Self { target, shared, chunks: VecDeque::new(), written: 0 }
     }
 
-    /// Everything is settled, and no more will come.
+    /// Everything is settled or on disk, and no more will come.
     pub(crate) fn is_done(&self) -> bool {
-        self.chunks.is_empty() && self.target.queue.is_finished()
+        self.chunks.iter().all(|chunk| chunk.spooled.is_some()) && self.target.queue.is_finished()
     }
 
     /// Waits before the next attempt, but not when there is nothing left to send.
@@ -59,29 +59,89 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// The connection is gone: whole units that it took are sent, the rest goes to the next one.
+    /// The connection is gone: whole units that it took are sent, the rest goes to the next one. What came
+    /// from the queue goes back there, so that it can wait on disk.
     pub(crate) fn cut(&mut self) {
         let written = std::mem::take(&mut self.written);
-        let samples = self.chunks.front_mut().map_or(0, |chunk| chunk.settle(written));
-        self.sent(samples);
+        if let Some(chunk) = self.chunks.front_mut() {
+            let (from_disk, samples) = (chunk.spooled.is_some(), chunk.settle(written));
+            self.sent(from_disk, samples);
+        }
+        if self.owes() {
+            self.give_back(0);
+        }
     }
 
-    /// Takes more from the queue.
+    /// Gives the queue back what it gave, all but the first `kept` chunks.
+    pub(crate) fn give_back(&mut self, kept: usize) {
+        if let Some(link) = &self.target.link {
+            let mut back = self.chunks.split_off(kept.min(self.chunks.len()));
+            // What comes from disk is never in front of what comes from the queue.
+            let direct = back.iter().take_while(|chunk| chunk.spooled.is_none()).count();
+            let mut from_disk = back.split_off(direct);
+            self.target.queue.give_back(&mut back);
+            self.chunks.append(&mut from_disk);
+            link.set_direct(false);
+        }
+    }
+
+    /// The spooler waits until the queue has been given back what can be.
+    pub(crate) fn owes(&self) -> bool {
+        self.target.link.as_ref().is_some_and(|link| !link.is_clear())
+    }
+
+    /// Waits until there is more to take, or never will be.
+    pub(crate) async fn more(&self) {
+        match &self.target.link {
+            None => self.target.queue.ready().await,
+            Some(link) => {
+                link.set_direct(false);
+                tokio::select! {
+                    () = self.target.queue.ready() => {}
+                    () = link.ready() => {}
+                }
+            }
+        }
+    }
+
+    /// Takes more: what was read from disk, else from the queue.
     pub(crate) fn take(&mut self) {
+        if let Some(link) = &self.target.link {
+            link.take(&mut self.chunks);
+            if !self.chunks.is_empty() {
+                return;
+            }
+            // Told first: what is taken now must not be passed by what goes to disk.
+            link.set_direct(true);
+        }
         self.target.queue.take(&mut self.chunks, TAKE_BYTES);
+        // It may have been given back after a part of it was sent.
+        self.written = self.chunks.front().map_or(0, |chunk| chunk.start);
+    }
+
+    /// Settles the chunks that were written whole.
+    pub(crate) fn settle_written(&mut self) {
+        while let Some(chunk) = self.chunks.front()
+            && self.written >= chunk.bytes.len()
+        {
+            self.written -= chunk.bytes.len();
+            let (from_disk, samples) = (chunk.spooled.is_some(), chunk.samples);
+            self.drop_first();
+            self.sent(from_disk, samples);
+        }
     }
 
     /// `samples` went to the kernel, or are stored.
-    pub(crate) fn sent(&self, samples: u64) {
+    pub(crate) fn sent(&self, from_disk: bool, samples: u64) {
         if samples > 0 {
-            self.target.settle_sent(&self.shared.gate, samples);
+            self.target.settle_sent(&self.shared.gate, from_disk, samples);
         }
     }
 
     /// `samples` are given up.
-    pub(crate) fn shed(&self, reason: Shed, samples: u64) {
+    pub(crate) fn shed(&self, reason: Shed, from_disk: bool, samples: u64) {
         if samples > 0 {
-            self.target.settle_shed(&self.shared.gate, reason, samples);
+            self.target.settle_shed(&self.shared.gate, reason, from_disk, samples);
         }
     }
 
@@ -97,15 +157,31 @@ impl<'a> Outbox<'a> {
     /// The first chunk is done with.
     pub(crate) fn drop_first(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {
+            if let (Some(link), Some(position)) = (&self.target.link, chunk.spooled) {
+                link.done(position);
+            }
             self.target.queue.recycle(chunk);
         }
     }
 
-    /// The time is over: what is left is shed, and said so.
+    /// Drops the chunks of which nothing is left.
+    pub(crate) fn drop_empty(&mut self) {
+        for _ in 0..self.chunks.len() {
+            match self.chunks.front() {
+                Some(chunk) if chunk.is_empty() => self.drop_first(),
+                _ => self.chunks.rotate_left(1),
+            }
+        }
+    }
+
+    /// The time is over. What is left stays on disk or goes there; without a spool it is shed, and said so.
     fn give_up(&mut self) {
         self.cut();
+        if self.target.link.is_some() {
+            return self.give_back(0);
+        }
         let taken: u64 = self.chunks.drain(..).map(|chunk| chunk.samples).sum();
-        self.shed(Shed::Shutdown, taken);
+        self.shed(Shed::Shutdown, false, taken);
         let queued = self.target.shed_queued(&self.shared.gate, Shed::Shutdown);
         if taken + queued > 0 {
             let (tier, target) = (&self.target.tier, &self.target.plan.label);
@@ -126,7 +202,7 @@ async fn store(outbox: &mut Outbox<'_>) {
             }
             let samples = chunk.samples;
             outbox.drop_first();
-            outbox.sent(samples);
+            outbox.sent(false, samples);
         }
         tokio::task::yield_now().await;
     }

@@ -65,6 +65,8 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "queued": target.queued,
         "queued_bytes": target.queued_bytes,
         "in_flight": target.in_flight,
+        "spooled": target.spooled,
+        "recovered": target.recovered,
         "shed": shed.collect::<Map<String, Value>>(),
         "write_errors": target.write_errors,
         "dial_errors": target.dial_errors,

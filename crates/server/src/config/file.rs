@@ -22,6 +22,8 @@ pub(super) struct File {
     pub(super) filter: Option<Node<Filter>>,
     /// Where samples go; in the order of the file.
     pub(super) tiers: Option<Node<Tiers>>,
+    /// Where queues go on on disk.
+    pub(super) spool: Option<Node<Spool>>,
     /// The HTTP API.
     pub(super) api: Option<Node<Api>>,
     /// Noodle's part, checked here because both programs read one file.
@@ -72,6 +74,7 @@ pub(super) struct Tier {
     pub(super) allowed_characters: Option<Leaf>,
     pub(super) replicas: Option<Leaf>,
     pub(super) queue: Option<Leaf>,
+    pub(super) on_full: Option<Leaf>,
     pub(super) block_timeout: Option<Leaf>,
     pub(super) max_packet_size: Option<Leaf>,
     pub(super) targets: Option<Node<Target>>,
@@ -87,6 +90,16 @@ pub(super) struct Target {
     pub(super) hash_as: Option<Leaf>,
     pub(super) weight: Option<Leaf>,
     pub(super) zone: Option<Leaf>,
+}
+
+/// `[spool]`
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Spool {
+    pub(super) directory: Option<Leaf>,
+    pub(super) size: Option<Leaf>,
+    pub(super) per_target: Option<Leaf>,
+    pub(super) max_age: Option<Leaf>,
+    pub(super) sync: Option<Leaf>,
 }
 
 /// `[api]`

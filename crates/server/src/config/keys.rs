@@ -46,13 +46,14 @@ fn known_in(path: &KeyPath) -> &'static [&'static str] {
 }
 
 /// Every section as its header is written, with its keys.
-fn sections() -> [(&'static str, &'static [&'static str]); 9] {
+fn sections() -> [(&'static str, &'static [&'static str]); 10] {
     [
         ("[listen]", keys_of::<file::Listen>()),
         ("[graphite]", keys_of::<file::Graphite>()),
         ("[filter]", keys_of::<file::Filter>()),
         ("[tiers.NAME]", keys_of::<file::Tier>()),
         (TARGET_TABLE, keys_of::<file::Target>()),
+        ("[spool]", keys_of::<file::Spool>()),
         ("[api]", keys_of::<file::Api>()),
         ("[fetch]", keys_of::<file::Fetch>()),
         ("[measure]", keys_of::<file::Measure>()),

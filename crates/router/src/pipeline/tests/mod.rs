@@ -16,7 +16,8 @@ use crate::{
     ledger::Ledger,
     listen::kernel::DropWatch,
     plan::{
-        Address, KeyRule, Limits, ListenerProtocol, Plan, TargetPlan, TargetProtocol, TierPlan,
+        Address, KeyRule, Limits, ListenerProtocol, OnFull, Plan, TargetPlan, TargetProtocol,
+        TierPlan,
     },
     telemetry::Registry,
 };
@@ -54,6 +55,7 @@ pub(crate) fn tier(
         ring: Ring::build(Algorithm::Xxh3, &members, replicas).unwrap(),
         targets: ids.into_iter().map(target).collect(),
         queue_bytes: 1 << 20,
+        on_full: OnFull::Block,
         block_timeout: Duration::from_secs(5),
         datagram_bytes_max: 1452,
     }
@@ -63,7 +65,7 @@ impl Bench {
     fn new(tiers: Vec<TierPlan>, blacklist: Option<&str>) -> Self {
         let blacklist = blacklist.map(|text| Regex::new(text).unwrap());
         let limits = Limits::default();
-        let plan = Plan { listeners: Vec::new(), blacklist, tiers, limits };
+        let plan = Plan { listeners: Vec::new(), blacklist, tiers, limits, spool: None };
         let shared = Arc::new(Shared::new(&plan, Registry::default(), Vec::new(), 1));
         let address = "127.0.0.1:1".parse().unwrap();
         let (protocol, drops) = (ListenerProtocol::Collectd, DropWatch::default());
@@ -107,7 +109,7 @@ impl Bench {
                 }
                 let lines = chunk.bytes[start..].split_inclusive(|&byte| byte == b'\n');
                 units.extend(lines.map(<[u8]>::to_vec));
-                target.settle_sent(&self.shared.gate, chunk.samples);
+                target.settle_sent(&self.shared.gate, false, chunk.samples);
             }
             (target.plan.label.clone(), units)
         };

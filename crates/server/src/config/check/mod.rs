@@ -9,6 +9,7 @@ mod names;
 mod notes;
 mod ring;
 mod ring_notes;
+mod spool;
 mod targets;
 mod tiers;
 
@@ -32,13 +33,16 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let blacklist = filter::blacklist(file.filter.as_ref(), &root.key("filter"), findings);
     measure(file.measure.as_ref(), &root.key("measure"), findings);
     fetch(file.fetch.as_ref(), &root.key("fetch"), findings);
+    let spool = spool::spool(file.spool.as_ref(), &root.key("spool"), findings);
     let surroundings = tiers::Surroundings {
+        has_spool: spool.is_some(),
         sockets: &listeners.sockets,
         queue_bytes: process.queue_bytes,
         block_timeout: process.block_timeout,
     };
     let tiers = tiers::tiers(file.tiers.as_ref(), &root.key("tiers"), &surroundings, findings);
-    let plan = Plan { listeners: listeners.plans, blacklist, tiers, limits: process.limits };
+    let limits = process.limits;
+    let plan = Plan { listeners: listeners.plans, blacklist, tiers, limits, spool };
     notes::notes(&plan, findings);
     Config { plan, api, drain_timeout: process.drain_timeout, notes: Vec::new() }
 }

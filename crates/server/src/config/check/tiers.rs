@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use coco_router::plan::{KeyRule, TargetProtocol, TierPlan};
+use coco_router::plan::{KeyRule, OnFull, TargetProtocol, TierPlan};
 
 use super::{
     listeners::Socket,
@@ -22,6 +22,8 @@ use crate::config::{
 pub(super) struct Surroundings<'a> {
     /// Our own sockets: no target may be one of them.
     pub(super) sockets: &'a [Socket],
+    /// There is a `[spool]`.
+    pub(super) has_spool: bool,
     /// `limits.queue`
     pub(super) queue_bytes: usize,
     /// `limits.block_timeout`
@@ -73,6 +75,7 @@ fn tier(
     let key = key(section, at, protocol, findings);
     let queue = section.queue.as_ref();
     let queue_bytes = findings.read(&at.key("queue"), queue, findings::size(QUEUE_BYTES));
+    let on_full = on_full(section, at, protocol, around, findings);
     let timeout = section.block_timeout.as_ref();
     let block_timeout = findings.read(&at.key("block_timeout"), timeout, findings::duration);
     let datagram_bytes_max = datagram_bytes_max(section, at, protocol, findings);
@@ -98,6 +101,7 @@ fn tier(
         ring,
         targets: targets.into_iter().map(|target| target.plan).collect(),
         queue_bytes: queue_bytes.unwrap_or(around.queue_bytes),
+        on_full,
         block_timeout: block_timeout.unwrap_or(around.block_timeout),
         datagram_bytes_max,
     })
@@ -149,6 +153,26 @@ fn key(
         findings.fault(&at, "`key` is for collectd samples; a Graphite line is hashed by its name");
     }
     key.unwrap_or(KeyRule::Host)
+}
+
+/// What happens when a queue is full: it goes on on disk, if there is a place for it.
+fn on_full(
+    section: &file::Tier,
+    at: &KeyPath,
+    protocol: Option<TargetProtocol>,
+    around: &Surroundings<'_>,
+    findings: &mut Findings<'_>,
+) -> OnFull {
+    let at = at.key("on_full");
+    let read = findings.read(&at, section.on_full.as_ref(), findings::choice(&ON_FULL));
+    let embedded = protocol == Some(TargetProtocol::Embedded);
+    if read == Some(OnFull::Spool) && embedded {
+        findings.fault(&at, "embedded targets are in memory; they have nothing on disk");
+    } else if read == Some(OnFull::Spool) && !around.has_spool {
+        findings.fault(&at, "there is no [spool]; give one with its directory");
+    }
+    let default = if around.has_spool && !embedded { OnFull::Spool } else { OnFull::Block };
+    read.unwrap_or(default)
 }
 
 /// The largest datagram, where datagrams are sent at all.
@@ -227,5 +251,12 @@ const PROTOCOLS: [(&str, TargetProtocol); 4] = [
 
 const TRANSPORTS: [(&str, TargetProtocol); 2] =
     [("tcp", TargetProtocol::LineTcp), ("udp", TargetProtocol::LineUdp)];
+
+const ON_FULL: [(&str, OnFull); 4] = [
+    ("spool", OnFull::Spool),
+    ("block", OnFull::Block),
+    ("shed_oldest", OnFull::ShedOldest),
+    ("shed_newest", OnFull::ShedNewest),
+];
 
 const KEYS: [(&str, KeyRule); 2] = [("host", KeyRule::Host), ("series", KeyRule::Series)];

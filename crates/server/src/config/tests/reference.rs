@@ -56,7 +56,8 @@ fn the_reference_has_every_key_also_those_left_out() {
     must("fetch", keys::keys_of::<file::Fetch>());
     must("measure", keys::keys_of::<file::Measure>());
     must("limits", keys::keys_of::<file::Limits>());
-    assert_eq!(keys::keys_of::<file::Tier>().len(), 15);
+    must("spool", keys::keys_of::<file::Spool>());
+    assert_eq!(keys::keys_of::<file::Tier>().len(), 16);
 }
 
 #[test]

@@ -1,0 +1,371 @@
+//! The spooler: one thread that moves queues to disk and back, for all targets that spool.
+//!
+//! A queue spools while its target is down, or when it is half full: its chunks go to disk, and the worker
+//! gets back from disk what is oldest. When nothing is left there, it takes from the queue again. So the
+//! order of a target's samples holds: what the worker has, what is on disk, what is in the queue. The data
+//! path never waits for the disk.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::SyncSender,
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use coco_spool::{
+    AtBound, Batch, Cause, Config, Counts, Name, Now, Root, SEGMENT_BYTES, Spool, disk::OsDisk,
+};
+
+use crate::{
+    chunk::Chunk,
+    plan::SpoolPlan,
+    shared::Shared,
+    target::{
+        Shed, Target,
+        record::{Payloads, chunk_of},
+        spool::Link,
+    },
+};
+
+/// A target that has been down for so long has its queue moved to disk.
+const DOWN_AFTER: Duration = Duration::from_secs(1);
+
+/// Bytes moved to disk at once, and read from there.
+const MOVE_BYTES: usize = 1 << 20;
+
+/// Chunks that the worker has been given and is not done with, at most.
+const GIVEN_MAX: usize = 16;
+
+/// How often the spooler looks while a queue spools, and while none does.
+const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE_IDLE: Duration = Duration::from_millis(100);
+
+/// How often samples that are too old are looked for.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The running spooler.
+#[derive(Debug)]
+pub(crate) struct Spooler {
+    thread: JoinHandle<()>,
+    orders: Arc<Orders>,
+}
+
+/// What the spooler is told by others.
+#[derive(Debug, Default)]
+struct Orders {
+    stop: AtomicBool,
+    newcomers: Mutex<Vec<Arc<Target>>>,
+}
+
+impl Spooler {
+    /// Starts it for these targets, and waits until it has looked at what is on disk.
+    pub(crate) fn start(
+        root: Root<OsDisk>,
+        plan: SpoolPlan,
+        targets: Vec<Arc<Target>>,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<Self> {
+        let orders = Arc::new(Orders { newcomers: Mutex::new(targets), ..Orders::default() });
+        let work = Work {
+            root,
+            plan,
+            shared,
+            orders: Arc::clone(&orders),
+            entries: Vec::new(),
+            started: Instant::now(),
+        };
+        let (told, is_open) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("spooler".to_owned());
+        let thread = thread.spawn(move || work.run(&told))?;
+        // It tells, or has ended with the process.
+        let _open: Result<(), std::sync::mpsc::RecvError> = is_open.recv();
+        Ok(Self { thread, orders })
+    }
+
+    /// Puts on disk all that is still held, and ends. The shards have ended before.
+    pub(crate) fn finish(self) {
+        self.orders.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        // A panic has ended the process already.
+        drop(self.thread.join());
+    }
+}
+
+struct Work {
+    root: Root<OsDisk>,
+    plan: SpoolPlan,
+    shared: Arc<Shared>,
+    orders: Arc<Orders>,
+    entries: Vec<Entry>,
+    started: Instant,
+}
+
+impl Work {
+    fn run(mut self, open: &SyncSender<()>) {
+        self.take_newcomers();
+        // Nobody waits for it any more only when the process ends.
+        let _told: Result<(), std::sync::mpsc::SendError<()>> = open.send(());
+        loop {
+            let stop = self.orders.stop.load(Ordering::Acquire);
+            self.take_newcomers();
+            let now = self.now();
+            if stop {
+                self.entries.drain(..).for_each(|entry| entry.finish(now, &self.shared));
+                return;
+            }
+            let mut next = Next::Idle;
+            for entry in &mut self.entries {
+                next = next.max(entry.step(now, &self.shared));
+            }
+            match next {
+                Next::AtOnce => {}
+                Next::Soon => std::thread::park_timeout(PAUSE),
+                Next::Idle => std::thread::park_timeout(PAUSE_IDLE),
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+        Now { unix_ms, monotonic: self.started.elapsed() }
+    }
+
+    /// Opens the spools of new targets; one that cannot be opened goes without.
+    fn take_newcomers(&mut self) {
+        let newcomers = std::mem::take(
+            &mut *self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        let now = self.now();
+        for target in newcomers {
+            match self.open(&target, now) {
+                Ok(spool) => self.entries.push(Entry::new(target, spool, &self.shared)),
+                Err(error) => {
+                    target.queue.set_spooling(false);
+                    tracing::error!(
+                        tier = target.tier, target = target.plan.label, %error,
+                        "its queue is kept in memory only"
+                    );
+                }
+            }
+        }
+    }
+
+    fn open(&self, target: &Target, now: Now) -> Result<Spool<OsDisk>, String> {
+        let name = Name::new(&target.tier, &target.plan.id).map_err(|error| error.to_string())?;
+        let config = Config {
+            sync: self.plan.sync,
+            segment_bytes: SEGMENT_BYTES,
+            bytes_max: self.plan.target_bytes_max,
+            max_age: self.plan.max_age,
+            // A full spool fills the queue, whose bound then rules.
+            at_bound: AtBound::Refuse,
+        };
+        self.root.spool(&name, config, now).map_err(|error| error.to_string())
+    }
+}
+
+/// When a queue should be looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    Idle,
+    Soon,
+    AtOnce,
+}
+
+/// One target's spool.
+struct Entry {
+    target: Arc<Target>,
+    spool: Spool<OsDisk>,
+    /// What of its counts the target knows.
+    told: Counts,
+    chunks: VecDeque<Chunk>,
+    payloads: Payloads,
+    batch: Batch,
+    expired_at: Duration,
+}
+
+impl Entry {
+    fn new(target: Arc<Target>, spool: Spool<OsDisk>, shared: &Shared) -> Self {
+        let (counts, held) = (spool.counts(), spool.held());
+        if let Some(link) = &target.link {
+            let _pass = shared.gate.pass();
+            link.recover(held.samples);
+        }
+        if held.samples > 0 {
+            tracing::info!(
+                tier = target.tier,
+                target = target.plan.label,
+                samples = held.samples,
+                bytes = held.bytes,
+                "found on disk; it is sent first"
+            );
+        }
+        Self {
+            target,
+            spool,
+            told: counts,
+            chunks: VecDeque::new(),
+            payloads: Payloads::default(),
+            batch: Batch::default(),
+            expired_at: Duration::ZERO,
+        }
+    }
+
+    /// Does what is to be done now.
+    fn step(&mut self, now: Now, shared: &Shared) -> Next {
+        let target = Arc::clone(&self.target);
+        let Some(link) = &target.link else { return Next::Idle };
+        if let Some(position) = link.take_done() {
+            self.spool.ack(position);
+        }
+        let (is_open, since) = target.is_open();
+        let must = (!is_open && since >= DOWN_AFTER) || target.queue.is_high();
+        if must && !target.queue.is_spooling() {
+            target.queue.set_spooling(true);
+        }
+        let mut next = Next::Idle;
+        if target.queue.is_spooling() {
+            next = Next::Soon;
+            if must && link.is_clear() && self.write(now, shared) {
+                next = Next::AtOnce;
+            }
+            if is_open && self.read(link, shared) {
+                next = Next::AtOnce;
+            }
+            if is_open && !must && link.given() == 0 && self.spool.held().records == 0 {
+                target.queue.set_spooling(false);
+            }
+        }
+        if now.monotonic.saturating_sub(self.expired_at) >= EXPIRE_INTERVAL {
+            self.expired_at = now.monotonic;
+            // What cannot be read now is read, or passed over as damaged, when its turn comes.
+            let _later: std::io::Result<()> = self.spool.expire(now);
+        }
+        self.spool.tick(now);
+        self.tell(shared);
+        next
+    }
+
+    /// Moves part of the queue to disk; `true` if there may be more.
+    fn write(&mut self, now: Now, shared: &Shared) -> bool {
+        if self.spool.retry_at().is_some_and(|at| now.monotonic < at) {
+            return false;
+        }
+        self.target.queue.take_to_spool(&mut self.chunks, MOVE_BYTES);
+        let mut moved = false;
+        while let Some(chunk) = self.chunks.front() {
+            self.payloads.clear();
+            self.payloads.push(chunk);
+            let records = self.payloads.records(shared.routes.load().epoch);
+            let count = records.len();
+            let appended = self.spool.append(now, &records);
+            let taken = appended.as_ref().map_or_else(|error| error.taken, |()| count);
+            let samples = records.iter().take(taken).map(|r| u64::from(r.samples)).sum();
+            self.spooled(samples, shared);
+            if let Err(error) = appended
+                && taken < count
+            {
+                self.keep_rest(samples, &error, shared);
+                return false;
+            }
+            moved = true;
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.target.queue.recycle(chunk);
+            }
+        }
+        moved
+    }
+
+    /// So many samples of what was taken from the queue are on disk.
+    fn spooled(&self, samples: u64, shared: &Shared) {
+        if let Some(link) = &self.target.link {
+            let _pass = shared.gate.pass();
+            self.target.queue.settle(samples);
+            link.hold(samples);
+        }
+    }
+
+    /// The disk took only some samples of the first chunk: the rest goes back to the queue.
+    fn keep_rest(&mut self, taken: u64, error: &coco_spool::AppendError, shared: &Shared) {
+        if let Some(chunk) = self.chunks.front_mut() {
+            chunk.settle_first(taken);
+            if matches!(error.cause, Cause::Unsound) {
+                let samples = std::mem::take(&mut chunk.samples);
+                self.target.settle_shed(&shared.gate, Shed::Oversize, false, samples);
+                self.chunks.pop_front();
+            }
+        }
+        self.target.queue.give_back(&mut self.chunks);
+        let (tier, target) = (&self.target.tier, &self.target.plan.label);
+        shared.reports.once("spool", target, || {
+            tracing::error!(
+                %error, tier, target,
+                "cannot spool; what comes is kept in memory while there is room; trying on"
+            );
+        });
+    }
+
+    /// Gives the worker what is oldest on disk; `true` if there may be more.
+    fn read(&mut self, link: &Link, shared: &Shared) -> bool {
+        if link.given() >= GIVEN_MAX || self.spool.read(MOVE_BYTES, &mut self.batch).is_err() {
+            return false;
+        }
+        for record in self.batch.records() {
+            match chunk_of(&record) {
+                Some(chunk) => link.give(chunk),
+                None => {
+                    let samples = u64::from(record.head.samples);
+                    self.target.settle_shed(&shared.gate, Shed::SpoolCorrupt, true, samples);
+                    link.give(Chunk { spooled: Some(record.position), ..Chunk::default() });
+                }
+            }
+        }
+        !self.batch.is_empty()
+    }
+
+    /// Tells the target what the spool has shed by itself.
+    fn tell(&mut self, shared: &Shared) {
+        let (before, now) = (self.told.shed, self.spool.counts().shed);
+        self.told = self.spool.counts();
+        for (reason, samples) in [
+            (Shed::SpoolAge, now.age - before.age),
+            (Shed::SpoolCorrupt, now.corrupt - before.corrupt),
+        ] {
+            if samples > 0 {
+                self.target.settle_shed(&shared.gate, reason, true, samples);
+            }
+        }
+    }
+
+    /// Puts on disk all that the queue holds; what the disk does not take is shed.
+    fn finish(mut self, now: Now, shared: &Shared) {
+        let Some(link) = &self.target.link else { return };
+        if let Some(position) = link.take_done() {
+            self.spool.ack(position);
+        }
+        while self.write(now, shared) {}
+        self.tell(shared);
+        let lost = self.target.shed_queued(&shared.gate, Shed::Shutdown);
+        let (tier, target) = (&self.target.tier, &self.target.plan.label);
+        if lost > 0 {
+            tracing::error!(
+                tier,
+                target,
+                samples = lost,
+                "shed at shutdown: the disk took no more"
+            );
+        }
+        let held = self.spool.held().samples;
+        if held > 0 {
+            tracing::info!(tier, target, samples = held, "kept on disk for the next start");
+        }
+        if let (_, Err(error)) = self.spool.close() {
+            tracing::warn!(%error, tier, target, "cannot save how far it was sent: some goes twice");
+        }
+    }
+}

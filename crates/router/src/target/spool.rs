@@ -1,0 +1,122 @@
+//! What a target shares with the spooler: chunks read from disk, how far they are sent, and counts.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use coco_spool::Position;
+use tokio::sync::Notify;
+
+use crate::chunk::Chunk;
+
+/// One target's link to its spool.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    /// Samples on disk that have met no fate yet.
+    held: AtomicU64,
+    /// Samples that were on disk when the process began.
+    recovered: AtomicU64,
+    inner: Mutex<Inner>,
+    ready: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Read from disk, for the worker.
+    chunks: VecDeque<Chunk>,
+    /// How many were read and are not done with.
+    given: usize,
+    /// The worker holds chunks that it took from the queue and could give back.
+    direct: bool,
+    /// Up to here the worker is done with them.
+    done: Option<Position>,
+}
+
+impl Link {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Samples on disk that have met no fate yet.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Samples that were on disk when the process began.
+    pub(crate) fn recovered(&self) -> u64 {
+        self.recovered.load(Ordering::Relaxed)
+    }
+
+    /// So many samples were found on disk; the caller holds the gate.
+    pub(crate) fn recover(&self, samples: u64) {
+        self.recovered.fetch_add(samples, Ordering::Relaxed);
+        self.hold(samples);
+    }
+
+    /// So many samples went to disk; the caller holds the gate.
+    pub(crate) fn hold(&self, samples: u64) {
+        self.held.fetch_add(samples, Ordering::Relaxed);
+    }
+
+    /// So many of the samples on disk have met their fate; the caller holds the gate.
+    pub(crate) fn settle(&self, samples: u64) {
+        self.held.fetch_sub(samples, Ordering::Relaxed);
+    }
+
+    /// Gives the worker a chunk that was read.
+    pub(crate) fn give(&self, chunk: Chunk) {
+        let mut inner = self.lock();
+        inner.given += 1;
+        inner.chunks.push_back(chunk);
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// Chunks that the worker was given and is not done with.
+    pub(crate) fn given(&self) -> usize {
+        self.lock().given
+    }
+
+    /// The worker holds chunks that it took from the queue and could give back.
+    pub(crate) fn set_direct(&self, direct: bool) {
+        self.lock().direct = direct;
+    }
+
+    /// What the worker took from the queue, if anything, is older than all that goes to disk, and is not
+    /// given back any more.
+    pub(crate) fn is_clear(&self) -> bool {
+        !self.lock().direct
+    }
+
+    /// Moves what was read into `batch`.
+    pub(crate) fn take(&self, batch: &mut VecDeque<Chunk>) {
+        batch.append(&mut self.lock().chunks);
+    }
+
+    /// The worker is done with one more chunk, and with all up to here.
+    pub(crate) fn done(&self, position: Position) {
+        let mut inner = self.lock();
+        inner.given = inner.given.saturating_sub(1);
+        inner.done = Some(position);
+    }
+
+    /// How far the worker is done, if that is news.
+    pub(crate) fn take_done(&self) -> Option<Position> {
+        self.lock().done.take()
+    }
+
+    /// Returns when there is something to take.
+    pub(crate) async fn ready(&self) {
+        loop {
+            let notified = self.ready.notified();
+            if !self.lock().chunks.is_empty() {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
