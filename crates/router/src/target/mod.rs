@@ -38,8 +38,6 @@ pub enum Shed {
     QueueFull,
     /// The sample does not fit into one datagram of the tier's size.
     Oversize,
-    /// The kernel refused to send the datagram, twice.
-    Refused,
     /// The name is none that the relay whose names the tier follows would take.
     BadName,
     /// The process stopped before the target took them.
@@ -52,10 +50,9 @@ pub enum Shed {
 
 impl Shed {
     /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 6] = [
         Self::QueueFull,
         Self::Oversize,
-        Self::Refused,
         Self::BadName,
         Self::Shutdown,
         Self::SpoolAge,
@@ -67,7 +64,6 @@ impl Shed {
         match self {
             Self::QueueFull => "queue_full",
             Self::Oversize => "oversize",
-            Self::Refused => "refused",
             Self::BadName => "bad_name",
             Self::Shutdown => "shutdown",
             Self::SpoolAge => "spool_age",
@@ -151,11 +147,10 @@ impl Meters {
 
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, oversize, refused, bad_name, shutdown, age, corrupt] = &self.shed;
+        let [queue_full, oversize, bad_name, shutdown, age, corrupt] = &self.shed;
         match reason {
             Shed::QueueFull => queue_full,
             Shed::Oversize => oversize,
-            Shed::Refused => refused,
             Shed::BadName => bad_name,
             Shed::Shutdown => shutdown,
             Shed::SpoolAge => age,
