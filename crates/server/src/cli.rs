@@ -60,7 +60,7 @@ pub enum Command {
 /// Arguments of `coco spool`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Spool {
-    /// The folder of the spool: `directory` in [spool]
+    /// The folder of the spool: the `directory` of its section in the configuration
     pub directory: PathBuf,
     /// What to do
     #[command(subcommand)]
