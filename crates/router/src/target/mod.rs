@@ -10,9 +10,12 @@ pub(crate) mod queue;
 pub(crate) mod stream;
 pub(crate) mod worker;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use queue::{Feeder, Held, Queue};
@@ -21,6 +24,7 @@ use crate::{
     chunk::Chunk,
     ledger::Gate,
     plan::{TargetPlan, TargetProtocol, TierPlan},
+    stage::Lever,
     target::embedded::Store,
     telemetry::{self, Counter, Registry},
 };
@@ -38,12 +42,20 @@ pub enum Shed {
     BadName,
     /// The process stopped before the target took them.
     Shutdown,
+    /// A reload took the target out, and it did not take them in the time that it then had.
+    Retired,
 }
 
 impl Shed {
     /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::Oversize, Self::Refused, Self::BadName, Self::Shutdown];
+    pub const ALL: [Self; 6] = [
+        Self::QueueFull,
+        Self::Oversize,
+        Self::Refused,
+        Self::BadName,
+        Self::Shutdown,
+        Self::Retired,
+    ];
 
     /// The reason as counters name it.
     pub const fn as_str(self) -> &'static str {
@@ -53,6 +65,7 @@ impl Shed {
             Self::Refused => "refused",
             Self::BadName => "bad_name",
             Self::Shutdown => "shutdown",
+            Self::Retired => "retired",
         }
     }
 }
@@ -93,10 +106,13 @@ pub(crate) struct Target {
     /// What an embedded target keeps; `None` for all others.
     pub(crate) store: Option<Arc<Store>>,
     state: AtomicU8,
+    /// What its worker is to do.
+    pub(crate) lever: Lever,
+    retired: AtomicBool,
 }
 
-/// The counters of one target.
-#[derive(Debug)]
+/// The counters of one target. Clones count together.
+#[derive(Debug, Clone)]
 pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
@@ -126,13 +142,14 @@ impl Meters {
 
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, oversize, refused, bad_name, shutdown] = &self.shed;
+        let [queue_full, oversize, refused, bad_name, shutdown, retired] = &self.shed;
         match reason {
             Shed::QueueFull => queue_full,
             Shed::Oversize => oversize,
             Shed::Refused => refused,
             Shed::BadName => bad_name,
             Shed::Shutdown => shutdown,
+            Shed::Retired => retired,
         }
     }
 }
@@ -150,7 +167,30 @@ impl Target {
             meters: Meters::new(registry, &tier.name, plan),
             store: embedded.then(Arc::default),
             state: AtomicU8::new(0),
+            lever: Lever::default(),
+            retired: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it can go on as this target of this tier: what is sent, and where, is the same. The bounds
+    /// of its queue may differ.
+    pub(crate) fn serves(&self, tier: &TierPlan, plan: &TargetPlan) -> bool {
+        self.tier == tier.name
+            && self.plan == *plan
+            && self.protocol == tier.protocol
+            && self.datagram_bytes_max == tier.datagram_bytes_max
+    }
+
+    /// It is in no tier any more, and no shard feeds it: what it holds is sent until then, at most.
+    pub(crate) fn retire(&self, until: Instant) {
+        self.retired.store(true, Ordering::Relaxed);
+        self.queue.close();
+        self.lever.flush(until);
+    }
+
+    /// Why what it holds at its end is shed.
+    pub(crate) fn end_reason(&self) -> Shed {
+        if self.retired.load(Ordering::Relaxed) { Shed::Retired } else { Shed::Shutdown }
     }
 
     /// So many new samples stand in an open chunk; the caller holds the gate.
@@ -165,6 +205,11 @@ impl Target {
         self.open.fetch_sub(chunk.samples, Ordering::Relaxed);
         let offered = self.queue.offer(chunk, feeder);
         self.meters.shed(Shed::QueueFull).add(offered.shed);
+        if !chunk.is_empty() {
+            // Too late: its worker has ended.
+            self.meters.shed(self.end_reason()).add(chunk.samples);
+            chunk.clear();
+        }
         offered.full
     }
 
@@ -188,10 +233,10 @@ impl Target {
         self.queue.settle(samples);
     }
 
-    /// Gives up all that waits in the queue; returns the number of samples.
+    /// Gives up all that waits in the queue, at its end; returns the number of samples.
     pub(crate) fn shed_queued(&self, gate: &Gate, reason: Shed) -> u64 {
         let _pass = gate.pass();
-        let samples = self.queue.shed_all();
+        let samples = self.queue.end();
         self.meters.shed(reason).add(samples);
         samples
     }

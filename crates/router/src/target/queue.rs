@@ -48,8 +48,6 @@ pub(crate) struct Queue {
     inner: Mutex<Inner>,
     ready: Notify,
     room: Notify,
-    bytes_max: usize,
-    block_timeout: Duration,
     /// Stream clients have been told to wait since it became full. Written with the lock held.
     holds_back: AtomicBool,
 }
@@ -58,11 +56,15 @@ pub(crate) struct Queue {
 struct Inner {
     chunks: VecDeque<Chunk>,
     bytes: usize,
+    bytes_max: usize,
+    block_timeout: Duration,
     in_flight: u64,
     /// When the queue became full; cleared when it is half empty again.
     full_since: Option<Instant>,
     spares: Vec<Chunk>,
     closed: bool,
+    /// Nobody takes from it any more.
+    ended: bool,
 }
 
 /// Samples in a queue at one moment.
@@ -73,14 +75,23 @@ pub(crate) struct Held {
     pub(crate) in_flight: u64,
 }
 
+impl Held {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            queued: self.queued + other.queued,
+            queued_bytes: self.queued_bytes + other.queued_bytes,
+            in_flight: self.in_flight + other.in_flight,
+        }
+    }
+}
+
 impl Queue {
     pub(crate) fn new(bytes_max: usize, block_timeout: Duration) -> Self {
         Self {
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner { bytes_max, block_timeout, ..Inner::default() }),
             ready: Notify::new(),
             room: Notify::new(),
-            bytes_max,
-            block_timeout,
             holds_back: AtomicBool::new(false),
         }
     }
@@ -95,14 +106,37 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes all of `chunk`, which is left empty. At the bound, streams are held back first; samples
+    /// Other bounds from now on; what it holds stays until it is sent, or until the next offer.
+    pub(crate) fn set_bounds(&self, bytes_max: usize, block_timeout: Duration) {
+        let mut inner = self.lock();
+        (inner.bytes_max, inner.block_timeout) = (bytes_max, block_timeout);
+        self.make_room(&mut inner);
+        // Those who wait anyway do so by the new time.
+        self.room.notify_waiters();
+    }
+
+    /// Lets stream clients go on if the queue is half empty again.
+    fn make_room(&self, inner: &mut Inner) {
+        if inner.full_since.is_some() && inner.bytes <= inner.bytes_max / 2 {
+            inner.full_since = None;
+            self.holds_back.store(false, Ordering::Relaxed);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Takes all of `chunk`, which is left empty, unless the queue has come to its end: then the chunk
+    /// stays as it is. At the bound, streams are held back first; samples
     /// are shed for a stream only when that has lasted `block_timeout`.
     pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> Offered {
         let mut inner = self.lock();
         let mut offered = Offered::default();
-        if inner.bytes + chunk.weight() > self.bytes_max {
+        if inner.ended {
+            return offered;
+        }
+        let bytes_max = inner.bytes_max;
+        if inner.bytes + chunk.weight() > bytes_max {
             let since = *inner.full_since.get_or_insert_with(Instant::now);
-            let patient = since.elapsed() < self.block_timeout;
+            let patient = since.elapsed() < inner.block_timeout;
             self.holds_back.fetch_or(feeder == Feeder::Stream && patient, Ordering::Relaxed);
             if feeder == Feeder::Datagram && patient && self.holds_back() {
                 // Streams wait for what is queued to be sent: it must not be shed for a newcomer.
@@ -114,7 +148,7 @@ impl Queue {
         }
         inner.take_in(chunk);
         if !offered.full {
-            offered.shed = inner.shed_to(self.bytes_max);
+            offered.shed = inner.shed_to(bytes_max);
         }
         drop(inner);
         self.ready.notify_one();
@@ -133,11 +167,7 @@ impl Queue {
             batch.push_back(chunk);
         }
         inner.bytes -= taken;
-        if inner.full_since.is_some() && inner.bytes <= self.bytes_max / 2 {
-            inner.full_since = None;
-            self.holds_back.store(false, Ordering::Relaxed);
-            self.room.notify_waiters();
-        }
+        self.make_room(&mut inner);
     }
 
     /// `samples` of what was taken have met their fate.
@@ -173,19 +203,23 @@ impl Queue {
     pub(crate) async fn room(&self) {
         loop {
             let notified = self.room.notified();
-            let full_since = self.lock().full_since;
+            let (full_since, block_timeout) = {
+                let inner = self.lock();
+                (inner.full_since.filter(|_| !inner.closed), inner.block_timeout)
+            };
             let Some(since) = full_since else { return };
-            let left = self.block_timeout.saturating_sub(since.elapsed());
+            let left = block_timeout.saturating_sub(since.elapsed());
             if left.is_zero() || tokio::time::timeout(left, notified).await.is_err() {
                 return;
             }
         }
     }
 
-    /// No more will be offered; the worker ends when the queue is empty.
+    /// No more will be offered, and nobody waits for room; the worker ends when the queue is empty.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.ready.notify_one();
+        self.room.notify_waiters();
     }
 
     /// Closed, and nothing left to take.
@@ -205,9 +239,12 @@ impl Queue {
         }
     }
 
-    /// Gives up all that is queued; returns the number of samples.
-    pub(crate) fn shed_all(&self) -> u64 {
-        self.lock().shed_to(0)
+    /// The worker ends: gives up all that is queued, and takes nothing any more. Returns the number of
+    /// samples.
+    pub(crate) fn end(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.ended = true;
+        inner.shed_to(0)
     }
 
     /// Loses a chunk behind the ledger's back.
@@ -295,6 +332,31 @@ mod tests {
         let impatient = Queue::new(100_000, Duration::ZERO);
         impatient.offer(&mut lines(700), Feeder::Stream);
         assert_eq!(impatient.offer(&mut lines(700), Feeder::Stream).shed, 700);
+    }
+
+    #[test]
+    fn bounds_may_change_while_it_is_full() {
+        let queue = Queue::new(100_000, Duration::from_secs(60));
+        queue.offer(&mut lines(600), Feeder::Stream);
+        assert!(queue.offer(&mut lines(600), Feeder::Stream).full);
+        queue.set_bounds(1 << 20, Duration::from_secs(60));
+        assert!(!queue.holds_back());
+        assert_eq!(queue.offer(&mut lines(600), Feeder::Datagram), Offered::default());
+        queue.set_bounds(70_000, Duration::from_secs(60));
+        assert_eq!(queue.held().queued, 1800, "nothing is shed before the next offer");
+        assert_eq!(queue.offer(&mut lines(600), Feeder::Datagram).shed, 1800);
+    }
+
+    #[test]
+    fn after_its_end_it_takes_nothing() {
+        let queue = Queue::new(100_000, Duration::from_secs(5));
+        queue.offer(&mut lines(3), Feeder::Stream);
+        queue.close();
+        queue.offer(&mut lines(2), Feeder::Stream);
+        assert_eq!(queue.end(), 5);
+        let mut late = lines(7);
+        assert_eq!(queue.offer(&mut late, Feeder::Stream), Offered::default());
+        assert_eq!((late.samples, queue.held()), (7, Held::default()));
     }
 
     #[test]
