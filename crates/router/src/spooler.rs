@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc::SyncSender,
     },
-    thread::JoinHandle,
+    thread::{JoinHandle, Thread},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -54,6 +54,21 @@ pub(crate) struct Spooler {
     orders: Arc<Orders>,
 }
 
+/// The way to give the spooler more targets.
+#[derive(Debug)]
+pub(crate) struct Adopter {
+    orders: Arc<Orders>,
+    thread: Thread,
+}
+
+impl Adopter {
+    /// One more target that spools.
+    pub(crate) fn adopt(&self, target: Arc<Target>) {
+        self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(target);
+        self.thread.unpark();
+    }
+}
+
 /// What the spooler is told by others.
 #[derive(Debug, Default)]
 struct Orders {
@@ -84,6 +99,11 @@ impl Spooler {
         // It tells, or has ended with the process.
         let _open: Result<(), std::sync::mpsc::RecvError> = is_open.recv();
         Ok(Self { thread, orders })
+    }
+
+    /// For those who have new targets later.
+    pub(crate) fn adopter(&self) -> Adopter {
+        Adopter { orders: Arc::clone(&self.orders), thread: self.thread.thread().clone() }
     }
 
     /// Puts on disk all that is still held, and ends. The shards have ended before.

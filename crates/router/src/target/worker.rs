@@ -5,8 +5,8 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::{
     chunk::Chunk,
     plan::TargetProtocol,
-    shard::Stages,
     shared::Shared,
+    stage::Stages,
     target::{Shed, State, Target, connect::Backoff, datagram, stream},
 };
 
@@ -181,11 +181,13 @@ impl<'a> Outbox<'a> {
             return self.give_back(0);
         }
         let taken: u64 = self.chunks.drain(..).map(|chunk| chunk.samples).sum();
-        self.shed(Shed::Shutdown, false, taken);
-        let queued = self.target.shed_queued(&self.shared.gate, Shed::Shutdown);
+        let why = self.target.end_reason();
+        self.shed(why, false, taken);
+        let queued = self.target.shed_queued(&self.shared.gate, why);
         if taken + queued > 0 {
             let (tier, target) = (&self.target.tier, &self.target.plan.label);
-            tracing::error!(tier, target, samples = taken + queued, "shed at shutdown");
+            let (samples, why) = (taken + queued, why.as_str());
+            tracing::error!(tier, target, samples, why, "shed at its end");
         }
     }
 }
