@@ -227,6 +227,11 @@ impl Target {
             self.meters.shed(self.end_reason()).add(chunk.samples);
             chunk.clear();
         }
+        if offered.high
+            && let Some(link) = &self.link
+        {
+            link.wake_spooler();
+        }
         offered.full
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Offered {
     pub(crate) shed: u64,
     /// The queue is full and its stream clients should wait.
     pub(crate) full: bool,
+    /// The queue is half full and does not spool.
+    pub(crate) high: bool,
 }
 
 /// Samples that one target has yet to get.
@@ -167,6 +169,8 @@ impl Queue {
             offered.full = feeder == Feeder::Stream && patient;
         }
         inner.take_in(chunk);
+        offered.high =
+            self.on_full == OnFull::Spool && !inner.spooling && inner.bytes >= inner.bytes_max / 2;
         if !offered.full {
             offered.shed = inner.shed_to(bytes_max);
         }
@@ -183,9 +187,12 @@ impl Queue {
         }
     }
 
-    /// The same for the spooler.
+    /// The same for the spooler, and not so much that a full queue seems to have room while the disk is
+    /// tried.
     pub(crate) fn take_to_spool(&self, batch: &mut VecDeque<Chunk>, bytes: usize) {
-        self.take_from(self.lock(), batch, bytes);
+        let inner = self.lock();
+        let bytes = bytes.min(inner.bytes_max / 4);
+        self.take_from(inner, batch, bytes);
     }
 
     fn take_from(
@@ -391,7 +398,7 @@ mod tests {
             }
         }
         let offered = queue.offer(&mut lines(400), Feeder::Datagram);
-        assert_eq!(offered, Offered { shed: 400, full: false });
+        assert_eq!(offered, Offered { shed: 400, ..Offered::default() });
         assert_eq!(queue.held().queued, 800);
     }
 
@@ -402,9 +409,13 @@ mod tests {
             assert_eq!(queue.offer(&mut lines(600), Feeder::Stream).shed, 0);
         }
         let offered = queue.offer(&mut lines(600), Feeder::Stream);
-        assert_eq!(offered, Offered { shed: 0, full: true });
+        assert_eq!(offered, Offered { full: true, ..Offered::default() });
         let newcomer = queue.offer(&mut lines(5), Feeder::Datagram);
-        assert_eq!(newcomer, Offered { shed: 5, full: false }, "streams wait for what is queued");
+        assert_eq!(
+            newcomer,
+            Offered { shed: 5, ..Offered::default() },
+            "streams wait for what is queued"
+        );
         let impatient = Queue::new(100_000, OnFull::Block, Duration::ZERO);
         impatient.offer(&mut lines(700), Feeder::Stream);
         assert_eq!(impatient.offer(&mut lines(700), Feeder::Stream).shed, 700);
