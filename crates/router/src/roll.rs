@@ -81,6 +81,11 @@ impl Roll {
         roll
     }
 
+    /// Targets and listeners in it.
+    pub(crate) fn rows(&self) -> usize {
+        self.listeners.len() + self.tiers.iter().map(|tier| tier.targets.len()).sum::<usize>()
+    }
+
     /// Every target that may hold samples.
     pub(crate) fn holders(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.tiers.iter().flat_map(|tier| &tier.targets).flat_map(|row| &row.holders)

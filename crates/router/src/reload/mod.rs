@@ -31,6 +31,10 @@ use crate::{
     target::Target,
 };
 
+/// Targets and listeners that the ledger has rows for, present and past: some 2 KB each, and more than the
+/// largest configuration has.
+const ROWS_MAX: usize = 400_000;
+
 /// A plan was not put in force; the one before is, untouched.
 #[derive(Debug, Error)]
 pub enum ReloadError {
@@ -53,6 +57,9 @@ pub enum ReloadError {
     /// The system did something that it should not.
     #[error("cannot open sockets: {0}")]
     Interrupted(String),
+    /// What was taken out keeps its row in the ledger, and there are too many rows.
+    #[error("the ledger is full of targets and listeners of the past: restart coco")]
+    Rows,
     /// The process is about to end.
     #[error("the process is stopping")]
     Stopping,
@@ -78,6 +85,9 @@ pub(crate) async fn reload(
         }
         if held.plan.spool != plan.spool {
             return Err(ReloadError::Spool);
+        }
+        if shared.roll.load().rows() > ROWS_MAX {
+            return Err(ReloadError::Rows);
         }
         (changes, Listeners::between(&held.listeners, &plan.listeners), held.shards.len())
     };

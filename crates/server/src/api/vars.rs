@@ -49,6 +49,8 @@ fn coco(api: &Api) -> Value {
     let ledger = handle.ledger();
     let tiers = handle.tiers();
     let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
+    // A target that was taken out of one tier may be in force in another: that one counts.
+    let (present, past): (Vec<_>, Vec<_>) = targets().partition(|t| t.state != "removed");
     let sum = |count: fn(&TargetFates) -> u64| targets().map(count).sum::<u64>();
     let listeners = || ledger.listeners.iter();
     let kernel_dropped: u64 = listeners().map(|l| l.kernel_dropped).sum();
@@ -98,7 +100,7 @@ fn coco(api: &Api) -> Value {
         })),
         "ledger.residual": ledger.residual(),
         "connections": handle.connections(),
-        "target": object(targets().map(|t| (t.label.clone(), target(t)))),
+        "target": object(past.into_iter().chain(present).map(|t| (t.label.clone(), target(t)))),
         "process": {
             "start_time": started_unix,
             "incarnation": started_unix,

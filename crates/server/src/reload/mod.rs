@@ -115,7 +115,7 @@ impl Reloader {
                 if self.status.set_drain_timeout(drain_timeout) {
                     changes.limits.push("drain_timeout");
                 }
-                Outcome::Done { changes, notes }
+                Outcome::Done { changes: Box::new(changes), notes }
             }
             Err(error) => Outcome::Failed(error.to_string()),
         }

@@ -11,7 +11,7 @@ pub(crate) enum Outcome {
     /// The file is in force.
     Done {
         /// What is otherwise than before.
-        changes: Changes,
+        changes: Box<Changes>,
         /// What an operator should know about the file.
         notes: Vec<String>,
     },

@@ -2,6 +2,7 @@
 
 mod names;
 mod outlet;
+mod reload;
 
 use std::{collections::VecDeque, time::Duration};
 
