@@ -32,6 +32,10 @@ mod real_carbon;
 mod real_collectd;
 /// Lines that other relays were asked about, through the running router.
 mod relay_lines;
+/// Another configuration comes into force under traffic, and nobody who stays notices.
+mod reload;
+/// The same under a flood.
+mod reload_flood;
 /// Queues that go on on disk: over restarts, kills, outages, damage.
 mod spool;
 /// A stop reads and sends what there is, and ends in time.

@@ -33,12 +33,8 @@ impl Coco {
     /// says otherwise) and waits until it is ready.
     pub fn start(config: &str) -> Self {
         let dir = folder();
-        let config = match config.contains("[api]") {
-            true => config.to_owned(),
-            false => format!("{config}\n[api]\nbind = \"127.0.0.1:0\"\n"),
-        };
         let file = dir.path().join("coco.toml");
-        fs::write(&file, config).expect("a temporary file can be written");
+        write_config(&file, config);
         let mut command = Command::new(binary());
         command.arg(&file).current_dir(dir.path()).env("NO_COLOR", "1");
         let mut process = Process::start("coco", &mut command);
@@ -60,6 +56,32 @@ impl Coco {
     /// The configuration file that it was started with.
     pub fn config_file(&self) -> PathBuf {
         self.dir.path().join("coco.toml")
+    }
+
+    /// Writes another text to its configuration file, with the API as at the start.
+    pub fn rewrite(&self, config: &str) {
+        write_config(&self.config_file(), config);
+    }
+
+    /// Puts another configuration in force by `POST /reload`; fails when it is not taken.
+    #[track_caller]
+    pub fn reload(&self, config: &str) -> Value {
+        self.rewrite(config);
+        let answer = self.ask_to_reload();
+        assert_eq!(answer.status, 200, "POST /reload: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The answer to `POST /reload`.
+    #[track_caller]
+    pub fn ask_to_reload(&self) -> Answer {
+        let answer = http::post(self.api, "/reload", b"");
+        answer.unwrap_or_else(|error| panic!("POST /reload: {error}"))
+    }
+
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it has written to standard error so far.
@@ -160,6 +182,14 @@ impl Coco {
         assert_eq!(ledger.held(), 0, "held after the end: {ledger}");
         Stopped { log, ledger }
     }
+}
+
+fn write_config(file: &Path, config: &str) {
+    let config = match config.contains("[api]") {
+        true => config.to_owned(),
+        false => format!("{config}\n[api]\nbind = \"127.0.0.1:0\"\n"),
+    };
+    fs::write(file, config).expect("a temporary file can be written");
 }
 
 /// What a process that has ended leaves.

@@ -25,6 +25,7 @@ pub mod corpus;
 pub mod datagram;
 pub mod http;
 pub mod ledger;
+pub mod marks;
 pub mod owners;
 pub mod port;
 pub mod process;

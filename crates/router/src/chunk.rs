@@ -92,6 +92,13 @@ impl Chunk {
         self.format = other.format;
     }
 
+    /// Forgets the units that are settled.
+    pub(crate) fn trim(&mut self) {
+        self.bytes.drain(..self.start.min(self.bytes.len()));
+        self.frames.iter_mut().for_each(|frame| frame.end -= self.start);
+        self.start = 0;
+    }
+
     /// Settles the first units, `samples` samples together.
     pub(crate) fn settle_first(&mut self, mut samples: u64) {
         let end = match self.format {

@@ -3,8 +3,11 @@
 //! Equations, with a sample's copies counted per target:
 //!
 //! 1. decoded + notifications = filtered + unroutable + routed
-//! 2. per tier: what fell to its targets = routed samples that it can carry x replicas
+//! 2. per tier: what fell to its targets = samples that it was given x replicas at that time
 //! 3. per target: offered = sent + shed + queued + in flight
+//!
+//! They hold over reloads too: what was taken out keeps its row, and each batch is counted by the routes
+//! that it took.
 //!
 //! A snapshot is taken while the [`Gate`] is shut, so it is exact also while samples flow. What is
 //! queued is counted chunk by chunk then, not carried along as a total: a chunk that got lost shows.
@@ -12,9 +15,9 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    routes::Tier,
+    roll::{TargetRow, TierRow},
     shared::Shared,
-    target::{Shed, Target, spool::Link},
+    target::{Shed, queue::Held, spool::Link},
 };
 
 /// Shards and workers pass it once per batch while they count; a snapshot shuts it for a moment.
@@ -37,9 +40,9 @@ impl Gate {
 pub struct Ledger {
     /// Samples by the fate that they meet once for all tiers.
     pub samples: SampleFates,
-    /// The listeners, in the order of the plan.
+    /// The listeners, in the order of the plan; behind them those that were taken out.
     pub listeners: Vec<ListenerCounts>,
-    /// The tiers, in the order of the file.
+    /// The tiers, in the order of the file; behind them those that were taken out.
     pub tiers: Vec<TierFates>,
 }
 
@@ -69,6 +72,8 @@ pub struct ListenerCounts {
     pub protocol: &'static str,
     /// The bound address.
     pub address: String,
+    /// A reload has taken it out.
+    pub removed: bool,
     /// Datagrams, TCP lines or pickle frames read.
     pub raw: u64,
     /// Samples decoded, notifications not among them.
@@ -88,11 +93,15 @@ pub struct ListenerCounts {
 pub struct TierFates {
     /// Name of the tier.
     pub name: String,
-    /// Owners of each sample.
+    /// A reload has taken it out.
+    pub removed: bool,
+    /// Owners of each sample, now or at last.
     pub replicas: u64,
     /// Samples that the tier can carry and was given.
     pub routed: u64,
-    /// Its targets, in the order of the file.
+    /// Copies of them that are due to its targets.
+    pub due: u64,
+    /// Its targets, in the order of the file; behind them those that were taken out.
     pub targets: Vec<TargetFates>,
 }
 
@@ -103,7 +112,7 @@ pub struct TargetFates {
     pub label: String,
     /// Identity on the ring.
     pub id: String,
-    /// State of its connection.
+    /// State of its connection; `removed` if a reload has taken it out.
     pub state: &'static str,
     /// Copies that fell to it.
     pub offered: u64,
@@ -137,13 +146,14 @@ impl Ledger {
 
     /// The snapshot of `shared`, taken with the gate shut.
     pub(crate) fn take(shared: &Shared) -> Self {
-        for listener in &shared.listeners {
-            listener.poll_kernel_drops();
+        for row in &shared.roll.load().listeners {
+            row.listener.poll_kernel_drops();
         }
         // Rejections stand in no equation: they are read before the gate is shut, to keep that short.
         let readings = shared.registry.counters();
-        let routes = shared.routes.load();
         let _shut = shared.gate.shut();
+        // Read behind the gate: who was fed before it was shut stands in it.
+        let roll = shared.roll.load();
         let samples = SampleFates {
             decoded: shared.samples.decoded.get(),
             notifications: shared.samples.notifications.get(),
@@ -153,14 +163,11 @@ impl Ledger {
             routed_collectd: shared.samples.routed_collectd.get(),
             routed_lines: shared.samples.routed_lines.get(),
         };
-        let tier = |tier: &Tier| {
-            let targets = routes.targets.get(tier.all_slots()).unwrap_or_default();
-            TierFates::take(tier, &samples, targets.iter().map(|t| TargetFates::take(t)).collect())
-        };
+        let listeners = roll.listeners.iter();
         Self {
             samples,
-            listeners: shared.listeners.iter().map(|l| l.counts(&readings)).collect(),
-            tiers: routes.tiers.iter().map(tier).collect(),
+            listeners: listeners.map(|row| row.listener.counts(row.removed, &readings)).collect(),
+            tiers: roll.tiers.iter().map(TierFates::take).collect(),
         }
     }
 }
@@ -178,14 +185,15 @@ impl SampleFates {
 }
 
 impl TierFates {
-    fn take(tier: &Tier, samples: &SampleFates, targets: Vec<TargetFates>) -> Self {
-        let collectd = if tier.carries_collectd() { samples.routed_collectd } else { 0 };
-        let lines = if tier.carries_lines() { samples.routed_lines } else { 0 };
+    fn take(tier: &TierRow) -> Self {
+        let routed = || tier.routed.iter().map(|(replicas, count)| (replicas, count.get()));
         Self {
             name: tier.name.clone(),
-            replicas: u64::try_from(tier.ring.replicas()).unwrap_or(u64::MAX),
-            routed: collectd + lines,
-            targets,
+            removed: tier.removed,
+            replicas: tier.replicas,
+            routed: routed().map(|(_, count)| count).sum(),
+            due: routed().map(|(replicas, count)| replicas * count).sum(),
+            targets: tier.targets.iter().map(TargetFates::take).collect(),
         }
     }
 
@@ -196,26 +204,28 @@ impl TierFates {
 
     /// What equations 2 and 3 leave unexplained in this tier.
     pub fn residual(&self) -> u64 {
-        let unplaced = (self.routed * self.replicas).abs_diff(self.offered());
+        let unplaced = self.due.abs_diff(self.offered());
         unplaced + self.targets.iter().map(TargetFates::residual).sum::<u64>()
     }
 }
 
 impl TargetFates {
-    fn take(target: &Target) -> Self {
-        let held = target.held();
-        let meters = &target.meters;
+    fn take(row: &TargetRow) -> Self {
+        let held = row.holders.iter().map(|target| target.held());
+        let held = held.fold(Held::default(), |sum, held| sum.plus(held));
+        let links = || row.holders.iter().filter_map(|target| target.link.as_ref());
+        let meters = &row.meters;
         Self {
-            label: target.plan.label.clone(),
-            id: target.plan.id.clone(),
-            state: target.state().as_str(),
+            label: row.label.clone(),
+            id: row.id.clone(),
+            state: row.state(),
             offered: meters.offered.get(),
             sent: meters.sent.get(),
             queued: held.queued,
             queued_bytes: held.queued_bytes,
             in_flight: held.in_flight,
-            spooled: target.link.as_ref().map_or(0, Link::held),
-            recovered: target.link.as_ref().map_or(0, Link::recovered),
+            spooled: links().map(Link::held).sum(),
+            recovered: links().map(Link::recovered).sum(),
             shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),

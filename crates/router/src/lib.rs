@@ -17,22 +17,30 @@
 
 mod census;
 mod chunk;
+mod control;
+mod handle;
+mod inlet;
 mod ledger;
 mod listen;
 mod pipeline;
 pub mod plan;
+mod reload;
+mod roll;
 mod router;
 mod routes;
 mod shard;
 mod shared;
 mod spooler;
+mod stage;
 mod tally;
 mod target;
 pub mod telemetry;
 
+pub use handle::{Handle, SeriesSeen, TierView};
 pub use ledger::{Ledger, ListenerCounts, SampleFates, TargetFates, TierFates};
 pub use listen::bind::BindError;
-pub use router::{Bound, Drained, Handle, Running, SeriesSeen, StartError, TierView};
+pub use reload::{Change, Changes, ReloadError, TargetChange};
+pub use router::{Bound, Drained, Running, StartError};
 pub use routes::{
     Routes, TierOwners,
     explain::{Explained, Owner, PlacedName, TakenAs, TierExplained},

@@ -54,6 +54,13 @@ pub struct ListenerPlan {
     pub receive_buffer: usize,
 }
 
+impl ListenerPlan {
+    /// The same is spoken on the same address, to the letter.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        (self.protocol, &self.address) == (other.protocol, &other.address)
+    }
+}
+
 /// What a listener speaks, and over what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenerProtocol {

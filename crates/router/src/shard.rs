@@ -4,81 +4,43 @@
 //! the bytes.
 
 use std::{
-    cell::{RefCell, RefMut},
-    future::Future,
     io,
     net::UdpSocket,
     rc::Rc,
     sync::{Arc, mpsc::SyncSender},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     task::{JoinSet, LocalSet},
 };
 
 use crate::{
+    inlet::Inlet,
     listen::{self, Listener, accept::Client, line::Lines, pickle::Frames},
-    pipeline::{LINGER, Pipeline},
     plan::ListenerProtocol,
     shared::Shared,
+    stage::Stages,
     target::{Target, worker},
 };
 
 /// How often an idle shard shows that it lives.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// What a shard is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Read, route, send.
-    Run,
-    /// Read what the sockets still hold, at most until then; take no new clients.
-    ReadDry(Instant),
-    /// Send what the queues still hold, at most until then.
-    Flush(Instant),
-}
+/// Commands on their way to a shard.
+pub(crate) const COMMANDS_MAX: usize = 64;
 
-/// The present stage, and word of the next one.
-#[derive(Debug, Clone)]
-pub(crate) struct Stages(watch::Receiver<Stage>);
-
-impl Stages {
-    pub(crate) fn new(receiver: watch::Receiver<Stage>) -> Self {
-        Self(receiver)
-    }
-
-    pub(crate) fn now(&self) -> Stage {
-        *self.0.borrow()
-    }
-
-    /// Returns when there is another stage than before.
-    pub(crate) async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
-            // The router is gone; nothing will change any more.
-            std::future::pending().await
-        }
-    }
-
-    /// The time for reading dry is over.
-    pub(crate) fn is_overdue(&self) -> bool {
-        match self.now() {
-            Stage::Run => false,
-            Stage::ReadDry(until) => Instant::now() >= until,
-            Stage::Flush(_) => true,
-        }
-    }
-
-    /// Returns when the time for sending what is held is over.
-    pub(crate) async fn flush_deadline(&mut self) {
-        loop {
-            if let Stage::Flush(until) = self.now() {
-                return tokio::time::sleep_until(until.into()).await;
-            }
-            self.changed().await;
-        }
-    }
+/// What a reload asks of a shard.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Go by the routes in force from now on, and tell when nothing waits any more that was routed by
+    /// others.
+    Turn(oneshot::Sender<()>),
+    /// Serve one more target.
+    Serve(Arc<Target>, Stages),
+    /// Read one more UDP socket.
+    Read(Arc<Listener>, UdpSocket, Stages),
 }
 
 /// What one shard is made of.
@@ -88,8 +50,8 @@ pub(crate) struct ShardPlan {
     pub(crate) shared: Arc<Shared>,
     pub(crate) udp: Vec<(Arc<Listener>, UdpSocket)>,
     pub(crate) clients: mpsc::Receiver<Client>,
+    pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) targets: Vec<Arc<Target>>,
-    pub(crate) stages: Stages,
     /// Told when all sockets are read dry.
     pub(crate) dry: oneshot::Sender<()>,
 }
@@ -130,30 +92,87 @@ impl ShardPlan {
     }
 
     async fn drive(self, sockets: Vec<Udp>) {
-        let Self { index, shared, udp, clients, targets, stages, dry } = self;
+        let Self { index, shared, udp, clients, mut commands, targets, dry } = self;
         // The registered ones are the same sockets.
         drop(udp);
-        let inlet = Rc::new(Inlet::new(&shared));
-        let mut workers = JoinSet::new();
+        let mut crew = Crew::new(&shared);
         for target in targets {
-            workers.spawn_local(worker::run(target, Arc::clone(&shared), stages.clone()));
+            let stages = target.lever.stages();
+            crew.serve(target, stages);
         }
-        let mut readers = JoinSet::new();
         for (listener, socket) in sockets {
-            let (inlet, stages) = (Rc::clone(&inlet), stages.clone());
-            readers.spawn_local(listen::udp::serve(socket, listener, inlet, stages));
+            let stages = listener.lever.stages();
+            crew.read(listener, socket, stages);
         }
-        readers.spawn_local(take_clients(clients, Rc::clone(&inlet), stages));
+        crew.readers.spawn_local(take_clients(clients, Rc::clone(&crew.inlet)));
         let heart = tokio::task::spawn_local(beat(shared, index));
-        let lingering = Rc::clone(&inlet);
+        let lingering = Rc::clone(&crew.inlet);
         let hand = tokio::task::spawn_local(async move { lingering.hand_over().await });
-        while readers.join_next().await.is_some() {}
+        crew.obey(&mut commands).await;
+        while crew.readers.join_next().await.is_some() {}
         hand.abort();
-        inlet.shard().pipeline.hand_over_all();
+        crew.inlet.hand_over_all();
         // The receiver is gone only when the router itself is.
         let _told: Result<(), ()> = dry.send(());
-        while workers.join_next().await.is_some() {}
+        while crew.workers.join_next().await.is_some() {}
         heart.abort();
+    }
+}
+
+/// The tasks of one shard.
+struct Crew {
+    inlet: Rc<Inlet>,
+    readers: JoinSet<()>,
+    workers: JoinSet<()>,
+}
+
+impl Crew {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let inlet = Rc::new(Inlet::new(shared));
+        Self { inlet, readers: JoinSet::new(), workers: JoinSet::new() }
+    }
+
+    fn serve(&mut self, target: Arc<Target>, stages: Stages) {
+        self.workers.spawn_local(worker::run(target, Arc::clone(&self.inlet.shared), stages));
+    }
+
+    fn read(&mut self, listener: Arc<Listener>, socket: tokio::net::UdpSocket, stages: Stages) {
+        let inlet = Rc::clone(&self.inlet);
+        self.readers.spawn_local(listen::udp::serve(socket, listener, inlet, stages));
+    }
+
+    /// Does what reloads ask for, until the router stops.
+    async fn obey(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.execute(command),
+                    None => return,
+                },
+                Some(_) = self.readers.join_next() => {}
+                Some(_) = self.workers.join_next() => {}
+            }
+        }
+    }
+
+    fn execute(&mut self, command: Command) {
+        match command {
+            Command::Turn(done) => {
+                self.inlet.take_routes();
+                // Whoever asked may have waited long enough.
+                let _told: Result<(), ()> = done.send(());
+            }
+            Command::Serve(target, stages) => self.serve(target, stages),
+            Command::Read(listener, socket, stages) => {
+                match tokio::net::UdpSocket::from_std(socket) {
+                    Ok(socket) => self.read(listener, socket, stages),
+                    Err(error) => {
+                        listener.errors.add(1);
+                        tracing::error!(%error, address = %listener.address, "cannot read");
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -167,137 +186,27 @@ async fn beat(shared: Arc<Shared>, index: usize) {
     }
 }
 
-/// Serves clients until the stage changes, then waits for each to be read dry.
-async fn take_clients(mut clients: mpsc::Receiver<Client>, inlet: Rc<Inlet>, mut stages: Stages) {
+/// Serves clients until no more will come, and waits for each to be read dry.
+async fn take_clients(mut clients: mpsc::Receiver<Client>, inlet: Rc<Inlet>) {
     let mut serving = JoinSet::new();
-    while stages.now() == Stage::Run {
+    loop {
         tokio::select! {
-            Some(client) = clients.recv() => {
-                serving.spawn_local(serve(client, Rc::clone(&inlet), stages.clone()));
-            }
+            client = clients.recv() => match client {
+                Some(client) => drop(serving.spawn_local(serve(client, Rc::clone(&inlet)))),
+                None => break,
+            },
             Some(_) = serving.join_next() => {}
-            () = stages.changed() => {}
         }
-    }
-    // Those that were accepted and not yet begun are read too; the acceptors end by themselves.
-    while let Some(client) = clients.recv().await {
-        serving.spawn_local(serve(client, Rc::clone(&inlet), stages.clone()));
     }
     while serving.join_next().await.is_some() {}
 }
 
-async fn serve(client: Client, inlet: Rc<Inlet>, stages: Stages) {
+async fn serve(client: Client, inlet: Rc<Inlet>) {
     if client.listener.protocol == ListenerProtocol::Pickle {
         let frames = Frames::new(Arc::clone(&inlet.shared.unfinished_bytes));
-        listen::client::serve(client, &inlet, stages, frames).await;
+        listen::client::serve(client, &inlet, frames).await;
     } else {
-        let lines = Lines::new(inlet.shared.limits.line_bytes_max);
-        listen::client::serve(client, &inlet, stages, lines).await;
-    }
-}
-
-/// What the readers of one shard share: its pipeline and one read buffer.
-#[derive(Debug)]
-pub(crate) struct Inlet {
-    shard: RefCell<Shard>,
-    shared: Arc<Shared>,
-    /// Told when chunks stay open behind a batch.
-    lingering: Notify,
-}
-
-/// The pipeline and the read buffer of a shard; borrowed between two awaits, never across one.
-#[derive(Debug)]
-struct Shard {
-    pipeline: Pipeline,
-    buffer: Vec<u8>,
-}
-
-impl Inlet {
-    fn new(shared: &Arc<Shared>) -> Self {
-        let pipeline = Pipeline::new(Arc::clone(shared));
-        let shard = RefCell::new(Shard { pipeline, buffer: Vec::new() });
-        Self { shard, shared: Arc::clone(shared), lingering: Notify::new() }
-    }
-
-    fn shard(&self) -> RefMut<'_, Shard> {
-        self.shard.borrow_mut()
-    }
-
-    /// One read batch; `route` ends it with [`Pipeline::publish`].
-    pub(crate) fn route<T>(&self, route: impl FnOnce(&mut Pipeline) -> T) -> T {
-        self.route_read(0, |_, pipeline| route(pipeline))
-    }
-
-    /// One read batch of the first `len` bytes of the shard's buffer.
-    pub(crate) fn route_read<T>(
-        &self,
-        len: usize,
-        route: impl FnOnce(&[u8], &mut Pipeline) -> T,
-    ) -> T {
-        let Shard { pipeline, buffer } = &mut *self.shard();
-        pipeline.begin();
-        let routed = route(buffer.get(..len).unwrap_or_default(), pipeline);
-        if pipeline.lingers() {
-            self.lingering.notify_one();
-        }
-        routed
-    }
-
-    /// Hands over what lingers in open chunks when its time has come, for ever.
-    async fn hand_over(&self) {
-        loop {
-            self.lingering.notified().await;
-            while self.shard().pipeline.lingers() {
-                tokio::time::sleep(LINGER).await;
-                self.shard().pipeline.hand_over_due();
-            }
-        }
-    }
-
-    /// Most bytes that are read from one client at once.
-    pub(crate) fn read_bytes(&self) -> usize {
-        self.shared.read_bytes()
-    }
-
-    /// Puts `kept` at the beginning of the shard's buffer and reads behind it.
-    pub(crate) fn read(
-        &self,
-        kept: &[u8],
-        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let buffer = &mut self.shard().buffer;
-        let end = kept.len() + self.read_bytes();
-        if buffer.len() < end {
-            // At most a started frame and one read.
-            buffer.resize(end, 0);
-        }
-        let (place, room) = buffer.split_at_mut(kept.len());
-        place.copy_from_slice(kept);
-        read(room.get_mut(..end - kept.len()).unwrap_or_default())
-    }
-
-    /// Ends a client's turn: waits while the targets that it just fed are full, and lets the others
-    /// on this shard run.
-    pub(crate) async fn end_turn(&self, full: &[usize], listener: &Listener, stages: &mut Stages) {
-        if !full.is_empty() {
-            let targets = self.shard().pipeline.targets(full);
-            let since = Instant::now();
-            for target in targets {
-                while_running(target.queue.room(), stages).await;
-            }
-            let blocked = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-            listener.blocked_ms.add(blocked);
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Waits, but not beyond [`Stage::Run`].
-async fn while_running(wait: impl Future<Output = ()>, stages: &mut Stages) {
-    if stages.now() == Stage::Run {
-        tokio::select! {
-            () = wait => {}
-            () = stages.changed() => {}
-        }
+        let lines = Lines::new(inlet.line_bytes_max());
+        listen::client::serve(client, &inlet, lines).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the shards, the workers and the API share: the routes, the gate, the counters, the census.
+//! What the shards, the workers and the API share: the routes, the roll, the gate, the counters.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +17,8 @@ use crate::{
     ledger::Gate,
     listen::Listener,
     pipeline::Source,
-    plan::{Limits, Plan},
+    plan::Plan,
+    roll::Roll,
     routes::Routes,
     tally::SampleCounters,
     telemetry::{self, Reading, Registry},
@@ -27,14 +28,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) routes: ArcSwap<Routes>,
-    pub(crate) listeners: Vec<Arc<Listener>>,
+    /// All that the ledger has a row for; published before the routes that need it.
+    pub(crate) roll: ArcSwap<Roll>,
     pub(crate) gate: Gate,
     pub(crate) samples: SampleCounters,
-    pub(crate) census: Census,
     /// Series that the blacklist took out; only their names and times are used.
     pub(crate) blacklisted: Census,
     pub(crate) reports: Reports,
-    pub(crate) limits: Limits,
     pub(crate) registry: Registry,
     /// Open client connections over all listeners.
     pub(crate) connections: AtomicUsize,
@@ -43,8 +43,6 @@ pub(crate) struct Shared {
     started: Instant,
     /// Bytes of unfinished pickle frames over all clients.
     pub(crate) unfinished_bytes: Arc<AtomicUsize>,
-    /// Bound of the smallest queue, in bytes.
-    queue_bytes_min: usize,
 }
 
 /// Series that the blacklist took out and that are kept by name.
@@ -57,38 +55,30 @@ impl Shared {
     pub(crate) fn new(
         plan: &Plan,
         registry: Registry,
-        listeners: Vec<Arc<Listener>>,
+        listeners: &[Arc<Listener>],
         shards: usize,
     ) -> Self {
         let routes = Routes::new(plan, &registry);
-        let queue_bytes_min = plan.tiers.iter().map(|tier| tier.queue_bytes).min();
         Self {
-            census: Census::new(
-                plan.limits.series_max,
-                plan.limits.names_max,
-                routes.targets.len(),
-            ),
+            roll: ArcSwap::from_pointee(Roll::default().next(&routes, listeners)),
             blacklisted: Census::new(BLACKLISTED_MAX, BLACKLISTED_MAX, 0),
             routes: ArcSwap::from_pointee(routes),
-            listeners,
             gate: Gate::default(),
             samples: SampleCounters::new(&registry),
             reports: Reports::default(),
-            limits: plan.limits.clone(),
             registry,
             connections: AtomicUsize::new(0),
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             started: Instant::now(),
             unfinished_bytes: Arc::default(),
-            queue_bytes_min: queue_bytes_min.unwrap_or(usize::MAX),
         }
     }
 
     /// Bytes to read from one TCP client at once. All clients together read at most half of the
     /// smallest queue, as long as 4 KiB each allow: fullness is noticed only after a read.
-    pub(crate) fn read_bytes(&self) -> usize {
+    pub(crate) fn read_bytes(&self, queue_bytes_min: usize) -> usize {
         let clients = self.connections.load(Ordering::Relaxed).max(1);
-        (self.queue_bytes_min / 2 / clients).clamp(*READ_BYTES.start(), *READ_BYTES.end())
+        (queue_bytes_min / 2 / clients).clamp(*READ_BYTES.start(), *READ_BYTES.end())
     }
 
     /// Seconds since 1970.

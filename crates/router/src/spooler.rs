@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc::SyncSender,
     },
-    thread::JoinHandle,
+    thread::{JoinHandle, Thread},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -44,6 +44,12 @@ const GIVEN_MAX: usize = 16;
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_IDLE: Duration = Duration::from_millis(100);
 
+/// After the disk has refused, it is left alone for so long.
+const DISK_PAUSE: Duration = Duration::from_secs(2);
+
+/// Time at a stop for a disk that refuses.
+const FINISH_MAX: Duration = Duration::from_secs(5);
+
 /// How often samples that are too old are looked for.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -52,6 +58,21 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Spooler {
     thread: JoinHandle<()>,
     orders: Arc<Orders>,
+}
+
+/// The way to give the spooler more targets.
+#[derive(Debug)]
+pub(crate) struct Adopter {
+    orders: Arc<Orders>,
+    thread: Thread,
+}
+
+impl Adopter {
+    /// One more target that spools.
+    pub(crate) fn adopt(&self, target: Arc<Target>) {
+        self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(target);
+        self.thread.unpark();
+    }
 }
 
 /// What the spooler is told by others.
@@ -76,6 +97,7 @@ impl Spooler {
             shared,
             orders: Arc::clone(&orders),
             entries: Vec::new(),
+            orphans: Vec::new(),
             started: Instant::now(),
         };
         let (told, is_open) = std::sync::mpsc::sync_channel(1);
@@ -84,6 +106,11 @@ impl Spooler {
         // It tells, or has ended with the process.
         let _open: Result<(), std::sync::mpsc::RecvError> = is_open.recv();
         Ok(Self { thread, orders })
+    }
+
+    /// For those who have new targets later.
+    pub(crate) fn adopter(&self) -> Adopter {
+        Adopter { orders: Arc::clone(&self.orders), thread: self.thread.thread().clone() }
     }
 
     /// Puts on disk all that is still held, and ends. The shards have ended before.
@@ -101,6 +128,8 @@ struct Work {
     shared: Arc<Shared>,
     orders: Arc<Orders>,
     entries: Vec<Entry>,
+    /// Targets whose spool could not be opened.
+    orphans: Vec<Arc<Target>>,
     started: Instant,
 }
 
@@ -112,11 +141,10 @@ impl Work {
         loop {
             let stop = self.orders.stop.load(Ordering::Acquire);
             self.take_newcomers();
-            let now = self.now();
             if stop {
-                self.entries.drain(..).for_each(|entry| entry.finish(now, &self.shared));
-                return;
+                return self.finish();
             }
+            let now = self.now();
             let mut next = Next::Idle;
             for entry in &mut self.entries {
                 next = next.max(entry.step(now, &self.shared));
@@ -126,6 +154,15 @@ impl Work {
                 Next::Soon => std::thread::park_timeout(PAUSE),
                 Next::Idle => std::thread::park_timeout(PAUSE_IDLE),
             }
+        }
+    }
+
+    fn finish(mut self) {
+        for entry in std::mem::take(&mut self.entries) {
+            entry.finish(|| self.now(), &self.shared);
+        }
+        for target in &self.orphans {
+            shed_rest(target, &self.shared);
         }
     }
 
@@ -150,6 +187,7 @@ impl Work {
                         tier = target.tier, target = target.plan.label, %error,
                         "its queue is kept in memory only"
                     );
+                    self.orphans.push(target);
                 }
             }
         }
@@ -187,6 +225,9 @@ struct Entry {
     payloads: Payloads,
     batch: Batch,
     expired_at: Duration,
+    /// The disk refused: until then it is not written to, or not read.
+    write_at: Duration,
+    read_at: Duration,
 }
 
 impl Entry {
@@ -195,6 +236,7 @@ impl Entry {
         if let Some(link) = &target.link {
             let _pass = shared.gate.pass();
             link.recover(held.samples);
+            link.is_served_here();
         }
         if held.samples > 0 {
             tracing::info!(
@@ -213,6 +255,8 @@ impl Entry {
             payloads: Payloads::default(),
             batch: Batch::default(),
             expired_at: Duration::ZERO,
+            write_at: Duration::ZERO,
+            read_at: Duration::ZERO,
         }
     }
 
@@ -224,7 +268,8 @@ impl Entry {
             self.spool.ack(position);
         }
         let (is_open, since) = target.is_open();
-        let must = (!is_open && since >= DOWN_AFTER) || target.queue.is_high();
+        let must = now.monotonic >= self.write_at
+            && ((!is_open && since >= DOWN_AFTER) || target.queue.is_high());
         if must && !target.queue.is_spooling() {
             target.queue.set_spooling(true);
         }
@@ -234,7 +279,7 @@ impl Entry {
             if must && link.is_clear() && self.write(now, shared) {
                 next = Next::AtOnce;
             }
-            if is_open && self.read(link, shared) {
+            if is_open && now.monotonic >= self.read_at && self.read(now, link, shared) {
                 next = Next::AtOnce;
             }
             if is_open && !must && link.given() == 0 && self.spool.held().records == 0 {
@@ -253,14 +298,11 @@ impl Entry {
 
     /// Moves part of the queue to disk; `true` if there may be more.
     fn write(&mut self, now: Now, shared: &Shared) -> bool {
-        if self.spool.retry_at().is_some_and(|at| now.monotonic < at) {
-            return false;
-        }
         self.target.queue.take_to_spool(&mut self.chunks, MOVE_BYTES);
         let mut moved = false;
         while let Some(chunk) = self.chunks.front() {
             self.payloads.clear();
-            self.payloads.push(chunk);
+            self.payloads.push(chunk, self.target.protocol);
             let records = self.payloads.records(shared.routes.load().epoch);
             let count = records.len();
             let appended = self.spool.append(now, &records);
@@ -270,7 +312,7 @@ impl Entry {
             if let Err(error) = appended
                 && taken < count
             {
-                self.keep_rest(samples, &error, shared);
+                self.keep_rest(now, samples, &error, shared);
                 return false;
             }
             moved = true;
@@ -291,9 +333,17 @@ impl Entry {
     }
 
     /// The disk took only some samples of the first chunk: the rest goes back to the queue.
-    fn keep_rest(&mut self, taken: u64, error: &coco_spool::AppendError, shared: &Shared) {
+    fn keep_rest(
+        &mut self,
+        now: Now,
+        taken: u64,
+        error: &coco_spool::AppendError,
+        shared: &Shared,
+    ) {
+        self.write_at = now.monotonic + DISK_PAUSE;
         if let Some(chunk) = self.chunks.front_mut() {
             chunk.settle_first(taken);
+            chunk.trim();
             if matches!(error.cause, Cause::Unsound) {
                 let samples = std::mem::take(&mut chunk.samples);
                 self.target.settle_shed(&shared.gate, Shed::Oversize, false, samples);
@@ -311,12 +361,17 @@ impl Entry {
     }
 
     /// Gives the worker what is oldest on disk; `true` if there may be more.
-    fn read(&mut self, link: &Link, shared: &Shared) -> bool {
-        if link.given() >= GIVEN_MAX || self.spool.read(MOVE_BYTES, &mut self.batch).is_err() {
+    fn read(&mut self, now: Now, link: &Link, shared: &Shared) -> bool {
+        if link.given() >= GIVEN_MAX {
+            return false;
+        }
+        if self.spool.read(MOVE_BYTES, &mut self.batch).is_err() {
+            // After some failures the spool takes it for damage: it may be a passing trouble.
+            self.read_at = now.monotonic + DISK_PAUSE;
             return false;
         }
         for record in self.batch.records() {
-            match chunk_of(&record) {
+            match chunk_of(&record, self.target.protocol) {
                 Some(chunk) => link.give(chunk),
                 None => {
                     let samples = u64::from(record.head.samples);
@@ -343,23 +398,20 @@ impl Entry {
     }
 
     /// Puts on disk all that the queue holds; what the disk does not take is shed.
-    fn finish(mut self, now: Now, shared: &Shared) {
+    fn finish(mut self, now: impl Fn() -> Now, shared: &Shared) {
         let Some(link) = &self.target.link else { return };
         if let Some(position) = link.take_done() {
             self.spool.ack(position);
         }
-        while self.write(now, shared) {}
-        self.tell(shared);
-        let lost = self.target.shed_queued(&shared.gate, Shed::Shutdown);
-        let (tier, target) = (&self.target.tier, &self.target.plan.label);
-        if lost > 0 {
-            tracing::error!(
-                tier,
-                target,
-                samples = lost,
-                "shed at shutdown: the disk took no more"
-            );
+        let until = now().monotonic + FINISH_MAX;
+        while self.target.queue.held().queued > 0 && now().monotonic < until {
+            if !self.write(now(), shared) {
+                std::thread::park_timeout(PAUSE_IDLE);
+            }
         }
+        self.tell(shared);
+        shed_rest(&self.target, shared);
+        let (tier, target) = (&self.target.tier, &self.target.plan.label);
         let held = self.spool.held().samples;
         if held > 0 {
             tracing::info!(tier, target, samples = held, "kept on disk for the next start");
@@ -367,5 +419,14 @@ impl Entry {
         if let (_, Err(error)) = self.spool.close() {
             tracing::warn!(%error, tier, target, "cannot save how far it was sent: some goes twice");
         }
+    }
+}
+
+/// Sheds what no disk took, and says so.
+fn shed_rest(target: &Target, shared: &Shared) {
+    let samples = target.shed_queued(&shared.gate, Shed::Shutdown);
+    if samples > 0 {
+        let (tier, target) = (&target.tier, &target.plan.label);
+        tracing::error!(tier, target, samples, "shed at shutdown: the disk did not take it");
     }
 }

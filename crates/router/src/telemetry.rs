@@ -1,4 +1,4 @@
-//! Every number Coco reports about itself, made once at start and held by the part that counts.
+//! Every number Coco reports about itself, made once and held by the part that counts.
 //!
 //! The `metrics` crate gives the names and labels, `metrics-util` the registry; expvars, `/metrics`
 //! and `/ledger` are views of this one registry. Counters never go back while the process lives.
@@ -44,6 +44,7 @@ metrics_list! {
     SAMPLES_UNROUTABLE = "coco_samples_unroutable", "Samples that no tier can carry.";
     ROUTED_COLLECTD = "coco_samples_routed_collectd", "collectd samples and notifications given to tiers.";
     ROUTED_LINES = "coco_samples_routed_lines", "Graphite samples given to tiers.";
+    TIER_ROUTED = "coco_tier_routed", "Samples given to the tier, by the number of owners that each had.";
     OFFERED = "coco_target_offered", "Samples that fell to the target.";
     SENT = "coco_target_sent", "Samples handed to the kernel, or stored by an embedded target.";
     SHED = "coco_target_shed", "Samples dropped on purpose, by target and reason.";
@@ -52,6 +53,8 @@ metrics_list! {
     DISCONNECTS = "coco_target_disconnects", "Connections to the target that ended.";
     LOOKUPS = "coco_lookup", "Names looked up through the API, by tier.";
     BLOCKED = "coco_listen_blocked_milliseconds", "Milliseconds that TCP clients were held back by a full queue.";
+    RELOADS = "coco_reloads", "Configurations put in force without a restart.";
+    RELOAD_FAILURES = "coco_reload_failures", "Reloads that changed nothing, because of a fault.";
 }
 
 /// A counter's handle: one atomic, summed locally by its owner and published once a batch.

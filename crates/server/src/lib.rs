@@ -11,6 +11,7 @@ pub mod config;
 pub mod explain;
 pub mod lookup;
 pub mod plan;
+mod reload;
 mod rows;
 pub mod run;
 pub mod spool;

@@ -40,11 +40,12 @@ fn main() -> ExitCode {
         }
         Cli { command: Some(Command::Spool(args)), .. } => spool(&args).map(done),
         Cli { config: Some(path), .. } => {
+            let run = |config| run(config, Some(path.clone()));
             Config::load(&path).map_err(Into::into).and_then(run).map(done)
         }
         Cli { config: None, .. } => {
             print_welcome();
-            run(Config::embedded_default()).map(done)
+            run(Config::embedded_default(), None).map(done)
         }
     };
     match result {

@@ -1,4 +1,4 @@
-//! Running: start, wait for a signal, stop in order.
+//! Running: start, wait for a signal, stop in order. SIGHUP reloads (`reload/`).
 //!
 //! The stop order, as in ARCHITECTURE.md: 1. `/readyz` turns red. 2. No new clients. 3. Sockets are
 //! read dry. 4. Queues are closed and sent. 5. What is left at the deadline is shed and counted.
@@ -7,6 +7,8 @@
 use std::{
     net::TcpListener as StdListener,
     num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -22,19 +24,20 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     api::{self, Api, ledger_as_json},
     config::Config,
+    reload::{Reloader, Status},
 };
 
-/// Runs until SIGTERM or SIGINT, and then drains.
+/// Runs until SIGTERM or SIGINT, and then drains. `file` is what a reload reads again.
 ///
 /// # Errors
 /// When an address cannot be had, or the system refuses threads or signals.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
     log_to_stderr();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, file));
     // What still runs then has nothing to say any more; a hanging resolver must not hold up the end.
     runtime.shutdown_background();
     result
@@ -66,7 +69,7 @@ fn log_to_stderr() {
     let _set: Result<(), _> = subscriber.try_init();
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
     let Config { plan, api: api_address, drain_timeout, notes, .. } = config;
     for note in notes {
         tracing::warn!("{note}");
@@ -74,6 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     raise_file_limit(plan.limits.connections_max);
     let shards = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut stops = Stops::new().context("cannot listen for signals")?;
+    let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let bound = Bound::bind(plan, shards, Registry::default())?;
     let api_socket = bind_api(&api_address)
         .with_context(|| format!("cannot listen for the API on {api_address}"))?;
@@ -82,13 +86,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let running = bound.run()?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let api = Api::new(running.handle(), started);
+    let status = Arc::new(Status::new(drain_timeout));
+    let (handle, api) = (running.handle(), api_address);
+    let reloader = Reloader { file, handle, api, status: Arc::clone(&status), hangup };
+    let api = Api::new(running.handle(), started, reloader.start(), Arc::clone(&status));
     tracing::info!(address = %api_socket.local_addr()?, "api listening");
     let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone())));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "coco runs");
 
     let signal = stops.next().await;
     api.set_draining();
+    let drain_timeout = status.drain_timeout();
     tracing::info!(signal, timeout = ?drain_timeout, "stopping: reading dry and sending what is held");
     let drained = tokio::select! {
         drained = running.drain(drain_timeout) => drained,

@@ -93,6 +93,18 @@ pub(crate) struct Name {
     pub(crate) slots: Box<[usize]>,
 }
 
+impl Default for Census {
+    /// One that counts nothing.
+    fn default() -> Self {
+        Self {
+            levels: Vec::new(),
+            known: Mutex::default(),
+            started: Instant::now(),
+            started_unix: 0,
+        }
+    }
+}
+
 impl Census {
     /// A census of up to `series_max` exact series over `slots` targets; the first `names_max` are
     /// kept by name.

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::{
     listen::Listener,
-    shard::{Stage, Stages},
     shared::Shared,
+    stage::{Stage, Stages},
 };
 
 /// Pause after a failed accept (out of file descriptors, say), so that it does not spin.
@@ -31,6 +31,7 @@ pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     pub(crate) listener: Arc<Listener>,
     pub(crate) open: OpenGuard,
+    pub(crate) stages: Stages,
 }
 
 /// Takes one off the number of open connections when dropped.
@@ -42,7 +43,7 @@ impl OpenGuard {
     fn try_new(shared: &Arc<Shared>) -> Option<Self> {
         let open = shared.connections.fetch_add(1, Ordering::Relaxed);
         let guard = Self(Arc::clone(shared));
-        (open < shared.limits.connections_max).then_some(guard)
+        (open < shared.routes.load().limits.connections_max).then_some(guard)
     }
 }
 
@@ -52,7 +53,7 @@ impl Drop for OpenGuard {
     }
 }
 
-/// Accepts until the stage changes, and then what waits in the backlog.
+/// Accepts until the listener is to stop, and then what waits in the backlog.
 pub(crate) async fn accept(
     socket: TcpListener,
     listener: Arc<Listener>,
@@ -112,7 +113,7 @@ fn admit(
 ) -> io::Result<Option<Client>> {
     let Some(open) = OpenGuard::try_new(shared) else {
         if listener.refused.get() == 0 {
-            let limit = shared.limits.connections_max;
+            let limit = shared.routes.load().limits.connections_max;
             tracing::warn!(limit, "connection limit reached; further clients are closed at once");
         }
         listener.refused.add(1);
@@ -121,5 +122,6 @@ fn admit(
     listener.connections.add(1);
     // A client that lost its power would be counted as open for ever.
     SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-    Ok(Some(Client { stream, listener: Arc::clone(listener), open }))
+    let stages = listener.lever.stages();
+    Ok(Some(Client { stream, listener: Arc::clone(listener), open, stages }))
 }

@@ -91,14 +91,14 @@ pub(crate) fn bind(
             sockets.iter().for_each(|socket| drops.watch(socket));
             let bound = sockets.first().map(UdpSocket::local_addr);
             let bound = bound.transpose().map_err(failed)?.unwrap_or(address);
-            let listener = Arc::new(Listener::new(plan.protocol, bound, drops, registry));
+            let listener = Arc::new(Listener::new(plan, bound, drops, registry));
             Ok(BoundListener { listener, sockets: Sockets::Udp(sockets) })
         }
         ListenerProtocol::LineTcp | ListenerProtocol::Pickle => {
             let socket = bind_tcp(address).map_err(failed)?;
             let bound = socket.local_addr().map_err(failed)?;
             let drops = DropWatch::default();
-            let listener = Arc::new(Listener::new(plan.protocol, bound, drops, registry));
+            let listener = Arc::new(Listener::new(plan, bound, drops, registry));
             Ok(BoundListener { listener, sockets: Sockets::Tcp(socket) })
         }
     }

@@ -12,9 +12,10 @@ use std::{
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
+    inlet::Inlet,
     listen::{Listener, accept::Client},
     pipeline::{Pipeline, Source},
-    shard::{Inlet, Stage, Stages},
+    stage::{Stage, Stages},
     target::queue::Feeder,
 };
 
@@ -44,15 +45,15 @@ pub(crate) enum Next {
 enum End {
     /// The client closed its side: all it sent was read.
     Closed,
-    /// It broke, or the process stops: a unit may be cut.
+    /// It broke, or the listener stops: a unit may be cut.
     Cut,
     /// We close, after an answer if there is one.
     Refused(&'static [u8]),
 }
 
-/// Reads one client until it closes, or until the shard stops.
-pub(crate) async fn serve(client: Client, inlet: &Inlet, stages: Stages, units: impl Units) {
-    let Client { stream, listener, open: _open } = client;
+/// Reads one client until it closes, or until its listener is to stop.
+pub(crate) async fn serve(client: Client, inlet: &Inlet, units: impl Units) {
+    let Client { stream, listener, open: _open, stages } = client;
     let peer = stream.peer_addr().ok();
     let mut reading = Reading { units, listener: &listener, peer, inlet, full: Vec::new() };
     let Ok(mut stream) = TcpStream::from_std(stream) else {
@@ -62,7 +63,7 @@ pub(crate) async fn serve(client: Client, inlet: &Inlet, stages: Stages, units: 
     let mut end = reading.run(&stream, stages.clone()).await;
     if end == End::Cut && stages.now() != Stage::Run {
         match stream.into_std() {
-            Ok(stream) => end = reading.read_dry(stream, &stages),
+            Ok(stream) => end = reading.read_dry(stream, &stages).await,
             Err(_) => listener.errors.add(1),
         }
     } else if let End::Refused(answer) = end
@@ -86,7 +87,7 @@ struct Reading<'a, U> {
 }
 
 impl<U: Units> Reading<'_, U> {
-    /// Reads while the shard runs.
+    /// Reads while the listener runs.
     async fn run(&mut self, stream: &TcpStream, mut stages: Stages) -> End {
         while stages.now() == Stage::Run {
             tokio::select! {
@@ -108,7 +109,7 @@ impl<U: Units> Reading<'_, U> {
     }
 
     /// Reads what the kernel still holds, without waiting.
-    fn read_dry(&mut self, mut stream: std::net::TcpStream, stages: &Stages) -> End {
+    async fn read_dry(&mut self, mut stream: std::net::TcpStream, stages: &Stages) -> End {
         while !stages.is_overdue() {
             match self.inlet.read(self.units.kept(), |room| stream.read(room)) {
                 Ok(0) => return End::Closed,
@@ -116,6 +117,8 @@ impl<U: Units> Reading<'_, U> {
                     if self.route(len) != Next::Read {
                         return End::Refused(b"");
                     }
+                    // The other readers of this shard may have to go on.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return End::Cut,

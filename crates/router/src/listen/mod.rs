@@ -19,7 +19,8 @@ use std::{
 use crate::{
     ledger::ListenerCounts,
     listen::kernel::DropWatch,
-    plan::ListenerProtocol,
+    plan::{ListenerPlan, ListenerProtocol},
+    stage::Lever,
     tally::{SampleCounters, Tally},
     telemetry::{self, Counter, Reading, Registry},
 };
@@ -27,6 +28,8 @@ use crate::{
 /// One listener: what it speaks, where, and what it counted.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    /// As it was asked for; the address may be a name, or leave the port to the kernel.
+    pub(crate) plan: ListenerPlan,
     pub(crate) protocol: ListenerProtocol,
     pub(crate) address: SocketAddr,
     label: String,
@@ -40,16 +43,18 @@ pub(crate) struct Listener {
     kernel_dropped: Counter,
     registry: Registry,
     drops: Mutex<DropWatch>,
+    /// What its readers are to do.
+    pub(crate) lever: Lever,
 }
 
 impl Listener {
     pub(crate) fn new(
-        protocol: ListenerProtocol,
+        plan: &ListenerPlan,
         address: SocketAddr,
         drops: DropWatch,
         registry: &Registry,
     ) -> Self {
-        let label = address.to_string();
+        let (label, protocol) = (address.to_string(), plan.protocol);
         let labels = [("protocol", protocol_name(protocol)), ("listener", label.as_str())];
         let counter = |metric| registry.counter(metric, &labels);
         Self {
@@ -63,6 +68,8 @@ impl Listener {
             kernel_dropped: counter(telemetry::KERNEL_DROPPED),
             registry: registry.clone(),
             drops: Mutex::new(drops),
+            lever: Lever::default(),
+            plan: plan.clone(),
             protocol,
             address,
             label,
@@ -102,8 +109,15 @@ impl Listener {
         self.kernel_dropped.add(drops.poll());
     }
 
+    /// Returns when it was told to stop and nobody reads it any more: its sockets are closed.
+    pub(crate) async fn stopped(&self) {
+        self.lever.let_go().await;
+        // Others may get sockets with their numbers.
+        *self.drops.lock().unwrap_or_else(PoisonError::into_inner) = DropWatch::default();
+    }
+
     /// What it counted; the rejections by reason are taken from `readings`.
-    pub(crate) fn counts(&self, readings: &[Reading]) -> ListenerCounts {
+    pub(crate) fn counts(&self, removed: bool, readings: &[Reading]) -> ListenerCounts {
         let mine = |reading: &&Reading| {
             reading.name == telemetry::LISTEN_REJECTED.name
                 && reading.label("listener") == Some(&self.label)
@@ -113,6 +127,7 @@ impl Listener {
         ListenerCounts {
             protocol: self.protocol_name(),
             address: self.label.clone(),
+            removed,
             raw: self.raw.get(),
             decoded: self.decoded.get(),
             truncated: self.truncated.get(),

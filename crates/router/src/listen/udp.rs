@@ -12,10 +12,11 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, re
 use tokio::{io::Interest, net::UdpSocket};
 
 use crate::{
+    inlet::Inlet,
     listen::Listener,
     pipeline::Source,
     plan::ListenerProtocol,
-    shard::{Inlet, Stage, Stages},
+    stage::{Stage, Stages},
     target::queue::Feeder,
 };
 
@@ -87,7 +88,7 @@ fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
     }
 }
 
-/// Reads one socket until the shard stops, then reads it dry.
+/// Reads one socket until its listener is to stop, then reads it dry.
 pub(crate) async fn serve(
     socket: UdpSocket,
     listener: Arc<Listener>,
@@ -111,6 +112,8 @@ pub(crate) async fn serve(
     // The kernel is asked, not tokio, which may not know yet what has arrived.
     while !stages.is_overdue() && batch.fill(&socket).is_ok() {
         route(&batch, &listener, &inlet);
+        // The other readers of this shard may have to go on.
+        tokio::task::yield_now().await;
     }
     // The kernel forgets a socket's drops when it closes.
     listener.poll_kernel_drops();

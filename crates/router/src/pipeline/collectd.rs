@@ -126,7 +126,7 @@ impl Work {
             return None;
         }
         self.tally.routed_collectd += count;
-        self.take_census(shared, routes, datagram);
+        self.take_census(routes, datagram);
         let all_passed = self.passed.iter().all(|&passed| passed);
         (count > 0).then_some(Surveyed { count, verbatim: outcome.strict && all_passed })
     }
@@ -197,10 +197,10 @@ impl Work {
 
     /// Looks the datagram's series up together, so that the waits for memory overlap; only if one is
     /// new, the datagram is walked once more for its name.
-    fn take_census(&mut self, shared: &Shared, routes: &Routes, datagram: &[u8]) {
-        let tick = self.now.tick;
+    fn take_census(&mut self, routes: &Routes, datagram: &[u8]) {
+        let (census, tick) = (&*routes.census, self.now.tick);
         self.weights.clear();
-        self.weights.extend(self.hashes.iter().map(|&hash| shared.census.see(hash, tick)));
+        self.weights.extend(self.hashes.iter().map(|&hash| census.see(hash, tick)));
         if self.weights.iter().all(Option::is_none) {
             return;
         }
@@ -213,20 +213,13 @@ impl Work {
                 continue;
             }
             if let Some((&hash, &Some(weight))) = found.next() {
-                self.admit(shared, routes, identity, hash, weight);
+                self.admit(routes, identity, hash, weight);
             }
         }
         (self.hashes, self.weights) = (hashes, weights);
     }
 
-    fn admit(
-        &mut self,
-        shared: &Shared,
-        routes: &Routes,
-        identity: &Identity<'_>,
-        hash: u64,
-        weight: u64,
-    ) {
+    fn admit(&mut self, routes: &Routes, identity: &Identity<'_>, hash: u64, weight: u64) {
         let mut path = Vec::new();
         collectd::filter_path(identity, &mut path);
         let rest = path.get(identity.host.len() + 1..).unwrap_or_default();
@@ -241,7 +234,7 @@ impl Work {
             owners.extend(tier.slots(&key).map(|slot| Owned { slot, by_host }));
         }
         let arrival = Arrival { hash, host: identity.host, rest, identifier: &name };
-        shared.census.admit(arrival, weight, &owners);
+        routes.census.admit(arrival, weight, &owners);
     }
 
     /// Second pass, for the tiers that cannot take the datagram as it came: each sample is packed

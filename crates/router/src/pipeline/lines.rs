@@ -27,7 +27,7 @@ impl Pipeline {
     /// Routes a batch of lines; each ends in LF, but the last one need not.
     pub(crate) fn lines(&mut self, batch: &[u8], from: &Source<'_>) {
         let mut scanner = take(&mut self.work.scanner);
-        let line_bytes_max = self.shared.limits.line_bytes_max;
+        let line_bytes_max = self.routes.limits.line_bytes_max;
         let mut block = Block::new();
         for scanned in scanner.lines(batch) {
             match scanned.usual() {
@@ -62,7 +62,7 @@ impl Pipeline {
     /// Reads a line that the scanner has only cut off; counts it as malformed if no tier takes it.
     #[inline(never)]
     fn unusual_line<'a>(&mut self, text: &'a [u8], from: &Source<'_>, block: &mut Block<'a>) {
-        let parsed = if is_long(text, self.shared.limits.line_bytes_max) {
+        let parsed = if is_long(text, self.routes.limits.line_bytes_max) {
             Err(LineError::TooLong)
         } else {
             line::parse(text)
@@ -106,8 +106,8 @@ impl Pipeline {
     /// Routes a block of strict lines, tier by tier. What stands in large tables is read for all of them
     /// first, so that the waits for memory overlap.
     fn route_block(&mut self, block: &mut Block<'_>) {
-        let Self { shared, routes, work } = self;
-        let tick = work.now.tick;
+        let Self { routes, work, .. } = self;
+        let (census, tick) = (&*routes.census, work.now.tick);
         for group in routes.name_groups() {
             if group.names != Names::Sorted {
                 for Pending { line, key, .. } in block.iter() {
@@ -125,8 +125,8 @@ impl Pipeline {
             }
         }
         for Pending { line, key, .. } in block.iter() {
-            if let Some(weight) = shared.census.see(key.xxh3(), tick) {
-                work.admit_series(shared, routes, line, Form::Strict, key, weight);
+            if let Some(weight) = census.see(key.xxh3(), tick) {
+                work.admit_series(routes, line, Form::Strict, key, weight);
             }
         }
         block.clear();
@@ -134,14 +134,14 @@ impl Pipeline {
 
     /// Routes a line that cannot go in a block: the name of a strict one has to be put in order first.
     fn route_alone(&mut self, line: &Line<'_>, form: Form) {
-        let Self { shared, routes, work } = self;
+        let Self { routes, work, .. } = self;
         let mut text = take(&mut work.text);
         let key = Key::new(line::tag_key(line.name, &mut text));
         for group in routes.name_groups() {
             work.route_by_rule(routes, group, line, form, &key);
         }
-        if let Some(weight) = shared.census.see(key.xxh3(), work.now.tick) {
-            work.admit_series(shared, routes, line, form, &key, weight);
+        if let Some(weight) = routes.census.see(key.xxh3(), work.now.tick) {
+            work.admit_series(routes, line, form, &key, weight);
         }
         work.text = text;
     }
@@ -245,7 +245,6 @@ impl Work {
     #[cold]
     fn admit_series(
         &mut self,
-        shared: &Shared,
         routes: &Routes,
         line: &Line<'_>,
         form: Form,
@@ -262,7 +261,7 @@ impl Work {
                 });
         }
         let arrival = Arrival { hash: sorted.xxh3(), host: line.name, ..Arrival::default() };
-        shared.census.admit(arrival, weight, &owners);
+        routes.census.admit(arrival, weight, &owners);
     }
 
     /// Sheds a line whose name the relay that a group follows would not take.

@@ -98,12 +98,23 @@ impl Pipeline {
 
     /// Begins a read batch: loads the routes and reads the clock.
     pub(crate) fn begin(&mut self) {
+        self.take_routes();
+        let unix_seconds = Shared::unix_seconds();
+        self.work.now = Batch { unix_seconds, tick: self.routes.census.tick() };
+    }
+
+    /// Goes by the routes in force, if they are others; hands over first what was routed by the ones
+    /// before. Not within a batch.
+    pub(crate) fn take_routes(&mut self) {
         if !std::ptr::eq(&raw const **self.shared.routes.load(), &raw const *self.routes) {
             self.hand_over_all();
             *self = Self::new(Arc::clone(&self.shared));
         }
-        let unix_seconds = Shared::unix_seconds();
-        self.work.now = Batch { unix_seconds, tick: self.shared.census.tick() };
+    }
+
+    /// The routes that it goes by.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// Counts malformed input of any kind.
@@ -136,6 +147,7 @@ impl Pipeline {
         full.clear();
         let Self { shared, routes, work } = self;
         let _pass = shared.gate.pass();
+        routes.tiers.iter().for_each(|tier| tier.count(&work.tally));
         listener.publish(&mut work.tally, &shared.samples);
         work.outlet.end_batch(routes, feeder, more, full);
         for (slot, why) in work.unsendable.drain(..) {

@@ -1,10 +1,12 @@
 //! The one immutable value that decides where a sample goes.
 //!
 //! Tiers, rings, blacklist and target handles stand in one [`Routes`], published whole and loaded
-//! once per read batch. The lookup of the API asks the same value with the same functions.
+//! once per read batch. The lookup of the API asks the same value with the same functions. A reload
+//! publishes another one (`next.rs`), which takes over every target that stays.
 
 pub(crate) mod explain;
 mod group;
+mod next;
 
 use std::sync::Arc;
 
@@ -15,7 +17,9 @@ use regex::bytes::Regex;
 pub(crate) use group::{NameGroup, Placed, asked, has_odd_blank};
 
 use crate::{
-    plan::{KeyRule, Plan, TargetProtocol, TierPlan},
+    census::Census,
+    plan::{KeyRule, Limits, Plan, TargetPlan, TargetProtocol, TierPlan},
+    tally::Tally,
     target::Target,
     telemetry::{self, Counter, Registry},
 };
@@ -37,6 +41,11 @@ pub struct Routes {
     pub(crate) epoch: u64,
     /// Some tier hashes the identifier of a collectd sample and not its host.
     pub(crate) series_keys: bool,
+    pub(crate) limits: Limits,
+    /// Distinct keys and series by slot; begun anew when slots or owners change.
+    pub(crate) census: Arc<Census>,
+    /// Bound of the smallest queue, in bytes.
+    pub(crate) queue_bytes_min: usize,
 }
 
 /// A named set of targets behind one ring.
@@ -52,16 +61,31 @@ pub(crate) struct Tier {
     pub(crate) first_slot: usize,
     pub(crate) datagram_bytes_max: usize,
     pub(crate) lookups: Counter,
+    /// Samples that it was given while each had so many owners as now.
+    pub(crate) routed: Counter,
 }
 
 impl Routes {
     /// The routes of a plan. Opens nothing: no socket, no thread.
     pub fn new(plan: &Plan, registry: &Registry) -> Self {
+        let new = |tier: &_, target: &_| Arc::new(Target::new(tier, target, registry));
+        let routes = Self::with_targets(plan, registry, new);
+        let Limits { series_max, names_max, .. } = plan.limits;
+        let census = Arc::new(Census::new(series_max, names_max, routes.targets.len()));
+        Self { census, ..routes }
+    }
+
+    /// The routes of a plan with targets that `target` makes or finds; their census has no room.
+    fn with_targets(
+        plan: &Plan,
+        registry: &Registry,
+        target: impl Fn(&TierPlan, &TargetPlan) -> Arc<Target>,
+    ) -> Self {
         let mut tiers = Vec::with_capacity(plan.tiers.len());
         let mut targets = Vec::new();
         for tier in &plan.tiers {
             tiers.push(Tier::new(tier, targets.len(), registry));
-            targets.extend(tier.targets.iter().map(|t| Arc::new(Target::new(tier, t, registry))));
+            targets.extend(tier.targets.iter().map(|plan| target(tier, plan)));
         }
         let positions = (0..tiers.len()).zip(&tiers);
         let collectd = positions.filter(|(_, t)| t.carries_collectd()).map(|(at, _)| at).collect();
@@ -73,6 +97,9 @@ impl Routes {
             epoch: 1,
             series_keys: tiers.iter().any(|t| t.carries_collectd() && t.key == KeyRule::Series),
             blacklist: plan.blacklist.clone(),
+            limits: plan.limits.clone(),
+            census: Arc::default(),
+            queue_bytes_min: plan.tiers.iter().map(|t| t.queue_bytes).min().unwrap_or(usize::MAX),
             tiers,
             targets,
         }
@@ -139,6 +166,8 @@ pub struct TierOwners<'a> {
 
 impl Tier {
     fn new(plan: &TierPlan, first_slot: usize, registry: &Registry) -> Self {
+        let replicas = plan.ring.replicas().to_string();
+        let labels = [("tier", plan.name.as_str()), ("replicas", replicas.as_str())];
         Self {
             name: plan.name.clone(),
             protocol: plan.protocol,
@@ -149,7 +178,15 @@ impl Tier {
             first_slot,
             datagram_bytes_max: plan.datagram_bytes_max,
             lookups: registry.counter(telemetry::LOOKUPS, &[("tier", &plan.name)]),
+            routed: registry.counter(telemetry::TIER_ROUTED, &labels),
         }
+    }
+
+    /// Counts what a batch gave to the tier; the caller holds the gate.
+    pub(crate) fn count(&self, tally: &Tally) {
+        let collectd = if self.carries_collectd() { tally.routed_collectd } else { 0 };
+        let lines = if self.carries_lines() { tally.routed_lines } else { 0 };
+        self.routed.add(collectd + lines);
     }
 
     pub(crate) fn carries_collectd(&self) -> bool {

@@ -7,7 +7,7 @@ use std::{
     io::{self, IoSlice},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::AsRawFd,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -28,14 +28,18 @@ use crate::{
 /// Datagrams sent by one system call.
 const BATCH: usize = 64;
 
-/// A target that refuses is asked again so often.
+/// A target that refuses is asked again so often, at least, and up to half as long again.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the word that nobody listens may take.
 const PROBE_PATIENCE: Duration = Duration::from_millis(200);
 
-/// After so many probes that were not refused it is fed again.
-const PROBES_GOOD: u32 = 2;
+/// After so many probes that were not refused it is fed again. A machine says so once a second at most, for
+/// all its ports together.
+const PROBES_GOOD: u32 = 4;
+
+/// One refusal may be an old word on an earlier datagram; a second one within this time is not.
+const REFUSALS_APART_MAX: Duration = Duration::from_secs(3);
 
 /// Why a socket is given up.
 enum End {
@@ -68,10 +72,13 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
                         target = outbox.target.plan.label,
                         "nobody listens there; what falls to it is held, and it is asked each second"
                     );
-                    revive(outbox, &socket).await;
+                    revive(outbox, &socket, &mut place).await;
                     continue;
                 }
-                End::Failed(error) => outbox.write_failed(&error),
+                End::Failed(error) => {
+                    outbox.target.set_state(State::Connecting);
+                    outbox.write_failed(&error);
+                }
             }
             if outbox.target.meters.sent.get() > sent {
                 backoff.reset();
@@ -81,13 +88,17 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     }
 }
 
-/// Returns when the target does not refuse any more, or when nothing is left to be sent to it.
-async fn revive(outbox: &Outbox<'_>, socket: &UdpSocket) {
+/// Returns when the target does not refuse any more, when its name has moved, or when nothing is left to be
+/// sent to it.
+async fn revive(outbox: &Outbox<'_>, socket: &UdpSocket, place: &mut Place) {
     let mut good = 0;
     while good < PROBES_GOOD {
         tokio::select! {
-            () = tokio::time::sleep(PROBE_INTERVAL) => {}
-            () = outbox.target.queue.finished(), if outbox.chunks.is_empty() => return,
+            () = tokio::time::sleep(PROBE_INTERVAL.mul_f64(1.0 + fastrand::f64() / 2.0)) => {}
+            () = outbox.target.queue.finished(), if outbox.can_end() => return,
+        }
+        if place.has_moved(outbox.target).await {
+            return;
         }
         good = if is_refused(socket).await { 0 } else { good + 1 };
     }
@@ -105,6 +116,11 @@ async fn is_refused(socket: &UdpSocket) -> bool {
         let _refused_again: io::Result<usize> = socket.send(&[]).await;
     }
     tokio::time::sleep(PROBE_PATIENCE).await;
+    has_refused(socket)
+}
+
+/// The word that nobody listens has come.
+fn has_refused(socket: &UdpSocket) -> bool {
     matches!(socket.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
@@ -141,6 +157,7 @@ async fn send_all(
     headers: &mut MultiHeaders<SockaddrStorage>,
 ) -> End {
     let mut singles = 0;
+    let mut refused_at: Option<Instant> = None;
     loop {
         if outbox.chunks.is_empty() {
             if outbox.is_done() {
@@ -163,12 +180,16 @@ async fn send_all(
                     return End::Failed(error);
                 }
             }
-            // Perhaps an old word on an earlier datagram. This one was not sent.
+            // This one was not sent.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 outbox.write_failed(&error);
-                singles = SINGLES_MAX;
+                let before = refused_at.replace(Instant::now());
+                if before.is_some_and(|before| before.elapsed() < REFUSALS_APART_MAX) {
+                    return End::Refused;
+                }
             }
             Err(error) if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => {
+                singles = 0;
                 outbox.write_failed(&error);
                 settle_first(outbox, 1, |outbox, from_disk, samples| {
                     outbox.shed(Shed::Oversize, from_disk, samples);
@@ -178,7 +199,9 @@ async fn send_all(
         }
         if singles >= SINGLES_MAX {
             singles = 0;
-            if is_refused(socket).await {
+            // A machine that forgets refusals so is this one, and says them at once.
+            let _full: io::Result<usize> = socket.try_send(&[]);
+            if has_refused(socket) {
                 return End::Refused;
             }
         }
@@ -228,6 +251,7 @@ fn settle_first(outbox: &mut Outbox<'_>, count: usize, fate: impl FnOnce(&Outbox
     let samples = chunk.settle(end);
     if chunk.frames.is_empty() {
         outbox.drop_first();
+        outbox.drop_empty();
     }
     fate(outbox, from_disk, samples);
 }

@@ -15,7 +15,7 @@ pub(crate) mod worker;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -27,6 +27,7 @@ use crate::{
     chunk::Chunk,
     ledger::Gate,
     plan::{OnFull, TargetPlan, TargetProtocol, TierPlan},
+    stage::Lever,
     target::embedded::Store,
     telemetry::{self, Counter, Registry},
 };
@@ -42,6 +43,8 @@ pub enum Shed {
     BadName,
     /// The process stopped before the target took them.
     Shutdown,
+    /// A reload took the target out, and it did not take them in the time that it then had.
+    Retired,
     /// On disk for longer than the spool keeps samples.
     SpoolAge,
     /// Damaged on disk.
@@ -50,11 +53,12 @@ pub enum Shed {
 
 impl Shed {
     /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Oversize,
         Self::BadName,
         Self::Shutdown,
+        Self::Retired,
         Self::SpoolAge,
         Self::SpoolCorrupt,
     ];
@@ -66,6 +70,7 @@ impl Shed {
             Self::Oversize => "oversize",
             Self::BadName => "bad_name",
             Self::Shutdown => "shutdown",
+            Self::Retired => "retired",
             Self::SpoolAge => "spool_age",
             Self::SpoolCorrupt => "spool_corrupt",
         }
@@ -114,10 +119,13 @@ pub(crate) struct Target {
     pub(crate) link: Option<Link>,
     state: AtomicU8,
     state_since: Mutex<Instant>,
+    /// What its worker is to do.
+    pub(crate) lever: Lever,
+    retired: AtomicBool,
 }
 
-/// The counters of one target.
-#[derive(Debug)]
+/// The counters of one target. Clones count together.
+#[derive(Debug, Clone)]
 pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
@@ -147,12 +155,13 @@ impl Meters {
 
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, oversize, bad_name, shutdown, age, corrupt] = &self.shed;
+        let [queue_full, oversize, bad_name, shutdown, retired, age, corrupt] = &self.shed;
         match reason {
             Shed::QueueFull => queue_full,
             Shed::Oversize => oversize,
             Shed::BadName => bad_name,
             Shed::Shutdown => shutdown,
+            Shed::Retired => retired,
             Shed::SpoolAge => age,
             Shed::SpoolCorrupt => corrupt,
         }
@@ -174,7 +183,31 @@ impl Target {
             link: (tier.on_full == OnFull::Spool).then(Link::default),
             state: AtomicU8::new(0),
             state_since: Mutex::new(Instant::now()),
+            lever: Lever::default(),
+            retired: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it can go on as this target of this tier: what is sent, and where, is the same. The bounds
+    /// of its queue may differ.
+    pub(crate) fn serves(&self, tier: &TierPlan, plan: &TargetPlan) -> bool {
+        self.tier == tier.name
+            && self.plan == *plan
+            && self.protocol == tier.protocol
+            && self.queue.on_full() == tier.on_full
+            && self.datagram_bytes_max == tier.datagram_bytes_max
+    }
+
+    /// It is in no tier any more, and no shard feeds it: what it holds is sent until then, at most.
+    pub(crate) fn retire(&self, until: Instant) {
+        self.retired.store(true, Ordering::Relaxed);
+        self.queue.close();
+        self.lever.flush(until);
+    }
+
+    /// Why what it holds at its end is shed.
+    pub(crate) fn end_reason(&self) -> Shed {
+        if self.retired.load(Ordering::Relaxed) { Shed::Retired } else { Shed::Shutdown }
     }
 
     /// So many new samples stand in an open chunk; the caller holds the gate.
@@ -189,6 +222,16 @@ impl Target {
         self.open.fetch_sub(chunk.samples, Ordering::Relaxed);
         let offered = self.queue.offer(chunk, feeder);
         self.meters.shed(Shed::QueueFull).add(offered.shed);
+        if !chunk.is_empty() {
+            // Too late: its worker has ended.
+            self.meters.shed(self.end_reason()).add(chunk.samples);
+            chunk.clear();
+        }
+        if offered.high
+            && let Some(link) = &self.link
+        {
+            link.wake_spooler();
+        }
         offered.full
     }
 
@@ -219,10 +262,10 @@ impl Target {
         }
     }
 
-    /// Gives up all that waits in the queue; returns the number of samples.
+    /// Gives up all that waits in the queue, at its end; returns the number of samples.
     pub(crate) fn shed_queued(&self, gate: &Gate, reason: Shed) -> u64 {
         let _pass = gate.pass();
-        let samples = self.queue.shed_all();
+        let samples = self.queue.end();
         self.meters.shed(reason).add(samples);
         samples
     }

@@ -43,6 +43,8 @@ pub(crate) struct Offered {
     pub(crate) shed: u64,
     /// The queue is full and its stream clients should wait.
     pub(crate) full: bool,
+    /// The queue is half full and does not spool.
+    pub(crate) high: bool,
 }
 
 /// Samples that one target has yet to get.
@@ -51,9 +53,7 @@ pub(crate) struct Queue {
     inner: Mutex<Inner>,
     ready: Notify,
     room: Notify,
-    bytes_max: usize,
     on_full: OnFull,
-    block_timeout: Duration,
     /// Stream clients have been told to wait since it became full. Written with the lock held.
     holds_back: AtomicBool,
 }
@@ -62,6 +62,8 @@ pub(crate) struct Queue {
 struct Inner {
     chunks: VecDeque<Chunk>,
     bytes: usize,
+    bytes_max: usize,
+    block_timeout: Duration,
     in_flight: u64,
     /// When the queue became full; cleared when it is half empty again.
     full_since: Option<Instant>,
@@ -69,6 +71,8 @@ struct Inner {
     closed: bool,
     /// Older samples are on disk.
     spooling: bool,
+    /// Nobody takes from it any more.
+    ended: bool,
 }
 
 /// Samples in a queue at one moment.
@@ -79,19 +83,33 @@ pub(crate) struct Held {
     pub(crate) in_flight: u64,
 }
 
+impl Held {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            queued: self.queued + other.queued,
+            queued_bytes: self.queued_bytes + other.queued_bytes,
+            in_flight: self.in_flight + other.in_flight,
+        }
+    }
+}
+
 impl Queue {
     /// A queue of up to `bytes_max` bytes. One that spools begins so: what is on disk goes first.
     pub(crate) fn new(bytes_max: usize, on_full: OnFull, block_timeout: Duration) -> Self {
         let spooling = on_full == OnFull::Spool;
         Self {
-            inner: Mutex::new(Inner { spooling, ..Inner::default() }),
+            inner: Mutex::new(Inner { spooling, bytes_max, block_timeout, ..Inner::default() }),
             ready: Notify::new(),
             room: Notify::new(),
-            bytes_max,
             on_full,
-            block_timeout,
             holds_back: AtomicBool::new(false),
         }
+    }
+
+    /// What happens when it is full.
+    pub(crate) fn on_full(&self) -> OnFull {
+        self.on_full
     }
 
     /// It is full, and stream clients that feed it should wait.
@@ -104,12 +122,35 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes all of `chunk`, which is left empty. At the bound, streams are held back first, unless the
-    /// queue is to shed at once; samples are shed for a stream only when that has lasted `block_timeout`.
+    /// Other bounds from now on; what it holds stays until it is sent, or until the next offer.
+    pub(crate) fn set_bounds(&self, bytes_max: usize, block_timeout: Duration) {
+        let mut inner = self.lock();
+        (inner.bytes_max, inner.block_timeout) = (bytes_max, block_timeout);
+        self.make_room(&mut inner);
+        // Those who wait anyway do so by the new time.
+        self.room.notify_waiters();
+    }
+
+    /// Lets stream clients go on if the queue is half empty again.
+    fn make_room(&self, inner: &mut Inner) {
+        if inner.full_since.is_some() && inner.bytes <= inner.bytes_max / 2 {
+            inner.full_since = None;
+            self.holds_back.store(false, Ordering::Relaxed);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Takes all of `chunk`, which is left empty, unless the queue has come to its end: then the chunk
+    /// stays as it is. At the bound, streams are held back first, unless the queue is to shed at once;
+    /// samples are shed for a stream only when that has lasted `block_timeout`.
     pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> Offered {
         let mut inner = self.lock();
         let mut offered = Offered::default();
-        let is_over = inner.bytes + chunk.weight() > self.bytes_max;
+        if inner.ended {
+            return offered;
+        }
+        let bytes_max = inner.bytes_max;
+        let is_over = inner.bytes + chunk.weight() > bytes_max;
         if is_over && self.on_full == OnFull::ShedNewest {
             offered.shed = chunk.samples;
             chunk.clear();
@@ -117,7 +158,7 @@ impl Queue {
         }
         if is_over && self.on_full != OnFull::ShedOldest {
             let since = *inner.full_since.get_or_insert_with(Instant::now);
-            let patient = since.elapsed() < self.block_timeout;
+            let patient = since.elapsed() < inner.block_timeout;
             self.holds_back.fetch_or(feeder == Feeder::Stream && patient, Ordering::Relaxed);
             if feeder == Feeder::Datagram && patient && self.holds_back() {
                 // Streams wait for what is queued to be sent: it must not be shed for a newcomer.
@@ -128,8 +169,10 @@ impl Queue {
             offered.full = feeder == Feeder::Stream && patient;
         }
         inner.take_in(chunk);
+        offered.high =
+            self.on_full == OnFull::Spool && !inner.spooling && inner.bytes >= inner.bytes_max / 2;
         if !offered.full {
-            offered.shed = inner.shed_to(self.bytes_max);
+            offered.shed = inner.shed_to(bytes_max);
         }
         drop(inner);
         self.ready.notify_one();
@@ -144,9 +187,12 @@ impl Queue {
         }
     }
 
-    /// The same for the spooler.
+    /// The same for the spooler, and not so much that a full queue seems to have room while the disk is
+    /// tried.
     pub(crate) fn take_to_spool(&self, batch: &mut VecDeque<Chunk>, bytes: usize) {
-        self.take_from(self.lock(), batch, bytes);
+        let inner = self.lock();
+        let bytes = bytes.min(inner.bytes_max / 4);
+        self.take_from(inner, batch, bytes);
     }
 
     fn take_from(
@@ -164,11 +210,7 @@ impl Queue {
             batch.push_back(chunk);
         }
         inner.bytes -= taken;
-        if inner.full_since.is_some() && inner.bytes <= self.bytes_max / 2 {
-            inner.full_since = None;
-            self.holds_back.store(false, Ordering::Relaxed);
-            self.room.notify_waiters();
-        }
+        self.make_room(&mut inner);
     }
 
     /// Puts back what was taken and not settled, in front of all others.
@@ -196,7 +238,8 @@ impl Queue {
 
     /// Half full: what comes in is not sent as fast.
     pub(crate) fn is_high(&self) -> bool {
-        self.lock().bytes >= self.bytes_max / 2
+        let inner = self.lock();
+        inner.bytes >= inner.bytes_max / 2
     }
 
     /// `samples` of what was taken have met their fate.
@@ -243,19 +286,23 @@ impl Queue {
     pub(crate) async fn room(&self) {
         loop {
             let notified = self.room.notified();
-            let full_since = self.lock().full_since;
+            let (full_since, block_timeout) = {
+                let inner = self.lock();
+                (inner.full_since.filter(|_| !inner.closed), inner.block_timeout)
+            };
             let Some(since) = full_since else { return };
-            let left = self.block_timeout.saturating_sub(since.elapsed());
+            let left = block_timeout.saturating_sub(since.elapsed());
             if left.is_zero() || tokio::time::timeout(left, notified).await.is_err() {
                 return;
             }
         }
     }
 
-    /// No more will be offered; the worker ends when the queue is empty.
+    /// No more will be offered, and nobody waits for room; the worker ends when the queue is empty.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.ready.notify_one();
+        self.room.notify_waiters();
     }
 
     /// Closed, and nothing left for the worker to take.
@@ -275,9 +322,12 @@ impl Queue {
         }
     }
 
-    /// Gives up all that is queued; returns the number of samples.
-    pub(crate) fn shed_all(&self) -> u64 {
-        self.lock().shed_to(0)
+    /// The worker ends: gives up all that is queued, and takes nothing any more. Returns the number of
+    /// samples.
+    pub(crate) fn end(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.ended = true;
+        inner.shed_to(0)
     }
 
     /// Loses a chunk behind the ledger's back.
@@ -348,7 +398,7 @@ mod tests {
             }
         }
         let offered = queue.offer(&mut lines(400), Feeder::Datagram);
-        assert_eq!(offered, Offered { shed: 400, full: false });
+        assert_eq!(offered, Offered { shed: 400, ..Offered::default() });
         assert_eq!(queue.held().queued, 800);
     }
 
@@ -359,9 +409,13 @@ mod tests {
             assert_eq!(queue.offer(&mut lines(600), Feeder::Stream).shed, 0);
         }
         let offered = queue.offer(&mut lines(600), Feeder::Stream);
-        assert_eq!(offered, Offered { shed: 0, full: true });
+        assert_eq!(offered, Offered { full: true, ..Offered::default() });
         let newcomer = queue.offer(&mut lines(5), Feeder::Datagram);
-        assert_eq!(newcomer, Offered { shed: 5, full: false }, "streams wait for what is queued");
+        assert_eq!(
+            newcomer,
+            Offered { shed: 5, ..Offered::default() },
+            "streams wait for what is queued"
+        );
         let impatient = Queue::new(100_000, OnFull::Block, Duration::ZERO);
         impatient.offer(&mut lines(700), Feeder::Stream);
         assert_eq!(impatient.offer(&mut lines(700), Feeder::Stream).shed, 700);
@@ -396,6 +450,31 @@ mod tests {
         queue.take_to_spool(&mut batch, usize::MAX);
         assert_eq!(batch.iter().map(|chunk| chunk.samples).collect::<Vec<_>>(), [700, 600]);
         assert_eq!(queue.held().in_flight, 1300);
+    }
+
+    #[test]
+    fn bounds_may_change_while_it_is_full() {
+        let queue = Queue::new(100_000, OnFull::Block, Duration::from_secs(60));
+        queue.offer(&mut lines(600), Feeder::Stream);
+        assert!(queue.offer(&mut lines(600), Feeder::Stream).full);
+        queue.set_bounds(1 << 20, Duration::from_secs(60));
+        assert!(!queue.holds_back());
+        assert_eq!(queue.offer(&mut lines(600), Feeder::Datagram), Offered::default());
+        queue.set_bounds(70_000, Duration::from_secs(60));
+        assert_eq!(queue.held().queued, 1800, "nothing is shed before the next offer");
+        assert_eq!(queue.offer(&mut lines(600), Feeder::Datagram).shed, 1800);
+    }
+
+    #[test]
+    fn after_its_end_it_takes_nothing() {
+        let queue = Queue::new(100_000, OnFull::Block, Duration::from_secs(5));
+        queue.offer(&mut lines(3), Feeder::Stream);
+        queue.close();
+        queue.offer(&mut lines(2), Feeder::Stream);
+        assert_eq!(queue.end(), 5);
+        let mut late = lines(7);
+        assert_eq!(queue.offer(&mut late, Feeder::Stream), Offered::default());
+        assert_eq!((late.samples, queue.held()), (7, Held::default()));
     }
 
     #[test]

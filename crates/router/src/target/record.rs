@@ -5,12 +5,28 @@
 
 use coco_spool::{NewRecord, Record};
 
-use crate::chunk::{Chunk, Format};
+use crate::{
+    chunk::{Chunk, Format},
+    plan::TargetProtocol,
+};
 
-/// [`Format::Lines`] in a record.
+/// Lines, for any target that takes them.
 const LINES: u8 = 0;
-/// [`Format::Frames`] in a record.
-const FRAMES: u8 = 1;
+/// collectd datagrams.
+const COLLECTD: u8 = 1;
+/// Pickle frames.
+const PICKLES: u8 = 2;
+/// Datagrams of lines.
+const LINE_DATAGRAMS: u8 = 3;
+
+/// What whole units for such a target are.
+fn units_of(protocol: TargetProtocol) -> u8 {
+    match protocol {
+        TargetProtocol::Collectd | TargetProtocol::Embedded => COLLECTD,
+        TargetProtocol::Pickle => PICKLES,
+        TargetProtocol::LineTcp | TargetProtocol::LineUdp => LINE_DATAGRAMS,
+    }
+}
 
 /// A longer chunk becomes several records, unless it is one unit.
 const PAYLOAD_BYTES: usize = 1 << 20;
@@ -29,11 +45,11 @@ impl Payloads {
         self.records.clear();
     }
 
-    /// Adds what is not settled of a chunk.
-    pub(crate) fn push(&mut self, chunk: &Chunk) {
+    /// Adds what is not settled of a chunk for a target of this protocol.
+    pub(crate) fn push(&mut self, chunk: &Chunk, protocol: TargetProtocol) {
         match chunk.format {
             Format::Lines => self.push_lines(chunk.bytes.get(chunk.start..).unwrap_or_default()),
-            Format::Frames => self.push_frames(chunk),
+            Format::Frames => self.push_frames(chunk, units_of(protocol)),
         }
     }
 
@@ -53,7 +69,7 @@ impl Payloads {
         }
     }
 
-    fn push_frames(&mut self, chunk: &Chunk) {
+    fn push_frames(&mut self, chunk: &Chunk, format: u8) {
         let (mut frames, mut start) = (chunk.frames.as_slice(), chunk.start);
         while let Some(first) = frames.first() {
             let limit = start + PAYLOAD_BYTES;
@@ -70,7 +86,7 @@ impl Payloads {
                 at = frame.end;
             }
             self.bytes.extend_from_slice(chunk.bytes.get(start..end).unwrap_or_default());
-            self.close(FRAMES, samples);
+            self.close(format, samples);
             (frames, start) = (rest, end);
         }
     }
@@ -97,12 +113,12 @@ fn le32(number: usize) -> [u8; 4] {
     u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-/// The chunk of a record; `None` if its payload is none of ours, or tells another number of samples than
-/// its head.
-pub(crate) fn chunk_of(record: &Record<'_>) -> Option<Chunk> {
+/// The chunk of a record; `None` if its payload is none of ours, or nothing for a target of this protocol, or
+/// tells another number of samples than its head.
+pub(crate) fn chunk_of(record: &Record<'_>, protocol: TargetProtocol) -> Option<Chunk> {
     let mut chunk = match record.head.format {
-        LINES => lines(record.payload),
-        FRAMES => frames(record.payload)?,
+        LINES if protocol.carries_lines() => lines(record.payload),
+        format if format == units_of(protocol) => frames(record.payload)?,
         _ => return None,
     };
     chunk.spooled = Some(record.position);

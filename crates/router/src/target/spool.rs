@@ -3,9 +3,10 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    thread::Thread,
 };
 
 use coco_spool::Position;
@@ -22,6 +23,7 @@ pub(crate) struct Link {
     recovered: AtomicU64,
     inner: Mutex<Inner>,
     ready: Notify,
+    spooler: OnceLock<Thread>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +67,19 @@ impl Link {
     /// So many of the samples on disk have met their fate; the caller holds the gate.
     pub(crate) fn settle(&self, samples: u64) {
         self.held.fetch_sub(samples, Ordering::Relaxed);
+    }
+
+    /// The calling thread is the spooler.
+    pub(crate) fn is_served_here(&self) {
+        // Set once: a target is adopted once.
+        let _set: Result<(), Thread> = self.spooler.set(std::thread::current());
+    }
+
+    /// Something is to be done at once.
+    pub(crate) fn wake_spooler(&self) {
+        if let Some(spooler) = self.spooler.get() {
+            spooler.unpark();
+        }
     }
 
     /// Gives the worker a chunk that was read.

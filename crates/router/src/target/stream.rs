@@ -49,6 +49,7 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
             let since = Instant::now();
             let Err(error) = send_all(outbox, &stream).await else { return };
             outbox.cut();
+            outbox.target.set_state(State::Connecting);
             outbox.target.meters.disconnects.add(1);
             let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
             outbox.shared.reports.once("disconnect", target, || {
@@ -114,6 +115,7 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
                 writable = stream.writable() => writable?,
                 ended = ended(stream) => return Err(ended),
                 // The target is slow: what has not begun to be written may wait on disk.
+                () = outbox.target.queue.finished(), if outbox.can_end() => return Ok(()),
                 () = outbox.target.queue.spools(), if outbox.owes() => {
                     outbox.give_back(1);
                 }

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::{
     chunk::Chunk,
     plan::TargetProtocol,
-    shard::Stages,
     shared::Shared,
+    stage::Stages,
     target::{Shed, State, Target, connect::Backoff, datagram, stream},
 };
 
@@ -48,14 +48,19 @@ impl<'a> Outbox<'a> {
 
     /// Everything is settled or on disk, and no more will come.
     pub(crate) fn is_done(&self) -> bool {
-        self.chunks.iter().all(|chunk| chunk.spooled.is_some()) && self.target.queue.is_finished()
+        self.can_end() && self.target.queue.is_finished()
+    }
+
+    /// What it has not sent is on disk, if there is any.
+    pub(crate) fn can_end(&self) -> bool {
+        self.chunks.iter().all(|chunk| chunk.spooled.is_some())
     }
 
     /// Waits before the next attempt, but not when there is nothing left to send.
     pub(crate) async fn pause(&self, backoff: &mut Backoff) {
         tokio::select! {
             () = tokio::time::sleep(backoff.pause()) => {}
-            () = self.target.queue.finished(), if self.chunks.is_empty() => {}
+            () = self.target.queue.finished(), if self.can_end() => {}
         }
     }
 
@@ -79,6 +84,7 @@ impl<'a> Outbox<'a> {
             // What comes from disk is never in front of what comes from the queue.
             let direct = back.iter().take_while(|chunk| chunk.spooled.is_none()).count();
             let mut from_disk = back.split_off(direct);
+            back.iter_mut().for_each(Chunk::trim);
             self.target.queue.give_back(&mut back);
             self.chunks.append(&mut from_disk);
             link.set_direct(false);
@@ -115,8 +121,6 @@ impl<'a> Outbox<'a> {
             link.set_direct(true);
         }
         self.target.queue.take(&mut self.chunks, TAKE_BYTES);
-        // It may have been given back after a part of it was sent.
-        self.written = self.chunks.front().map_or(0, |chunk| chunk.start);
     }
 
     /// Settles the chunks that were written whole.
@@ -164,13 +168,10 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Drops the chunks of which nothing is left.
+    /// Drops the first chunks, if nothing is left of them; one behind others waits until they are sent.
     pub(crate) fn drop_empty(&mut self) {
-        for _ in 0..self.chunks.len() {
-            match self.chunks.front() {
-                Some(chunk) if chunk.is_empty() => self.drop_first(),
-                _ => self.chunks.rotate_left(1),
-            }
+        while self.chunks.front().is_some_and(Chunk::is_empty) {
+            self.drop_first();
         }
     }
 
@@ -181,11 +182,13 @@ impl<'a> Outbox<'a> {
             return self.give_back(0);
         }
         let taken: u64 = self.chunks.drain(..).map(|chunk| chunk.samples).sum();
-        self.shed(Shed::Shutdown, false, taken);
-        let queued = self.target.shed_queued(&self.shared.gate, Shed::Shutdown);
+        let why = self.target.end_reason();
+        self.shed(why, false, taken);
+        let queued = self.target.shed_queued(&self.shared.gate, why);
         if taken + queued > 0 {
             let (tier, target) = (&self.target.tier, &self.target.plan.label);
-            tracing::error!(tier, target, samples = taken + queued, "shed at shutdown");
+            let (samples, why) = (taken + queued, why.as_str());
+            tracing::error!(tier, target, samples, why, "shed at its end");
         }
     }
 }

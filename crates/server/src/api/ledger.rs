@@ -33,6 +33,7 @@ fn listener(listener: &ListenerCounts) -> Value {
     json!({
         "protocol": listener.protocol,
         "address": listener.address,
+        "removed": listener.removed,
         "raw": listener.raw,
         "decoded": listener.decoded,
         "truncated": listener.truncated,
@@ -45,8 +46,10 @@ fn listener(listener: &ListenerCounts) -> Value {
 fn tier(tier: &TierFates) -> Value {
     json!({
         "name": tier.name,
+        "removed": tier.removed,
         "replicas": tier.replicas,
         "routed": tier.routed,
+        "due": tier.due,
         "offered": tier.offered(),
         "targets": tier.targets.iter().map(target).collect::<Vec<_>>(),
         "residual": tier.residual(),

@@ -12,14 +12,15 @@ use coco_router::{Handle, telemetry};
 use super::Api;
 
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
-    let text = render(&api.handle, api.started_unix);
+    let text = render(&api);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 /// One gauge: name, help, and its values by labels.
 type Gauge = (&'static str, &'static str, Vec<(Vec<(&'static str, String)>, f64)>);
 
-fn render(handle: &Handle, started_unix: u64) -> String {
+fn render(api: &Api) -> String {
+    let handle = &api.handle;
     let mut out = String::new();
     let readings = handle.registry().counters();
     for metric in telemetry::ALL {
@@ -32,7 +33,7 @@ fn render(handle: &Handle, started_unix: u64) -> String {
             sample(&mut out, &format!("{}_total", metric.name), &labels, &row.value.to_string());
         }
     }
-    for (name, help, rows) in gauges(handle, started_unix) {
+    for (name, help, rows) in gauges(handle, api.started_unix, api.status.last()) {
         head(&mut out, name, help, "gauge");
         for (labels, value) in rows {
             sample(&mut out, name, &labels, &value.to_string());
@@ -41,7 +42,7 @@ fn render(handle: &Handle, started_unix: u64) -> String {
     out
 }
 
-fn gauges(handle: &Handle, started_unix: u64) -> Vec<Gauge> {
+fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec<Gauge> {
     let ledger = handle.ledger();
     let mut queued = Vec::new();
     let mut bytes = Vec::new();
@@ -88,6 +89,11 @@ fn gauges(handle: &Handle, started_unix: u64) -> Vec<Gauge> {
         ),
         ("coco_connections", "Open client connections.", one(connections)),
         ("coco_process_start_time_seconds", "Unix time of the start.", one(started_unix)),
+        (
+            "coco_last_reload_time_seconds",
+            "Unix time of the last good reload; 0 before it.",
+            one(reloaded_unix.unwrap_or_default()),
+        ),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP API: what a running Coco says about itself. Everything is answered from memory.
 //!
-//! It runs apart from the data path, on its own thread. Nothing here changes state.
+//! It runs apart from the data path, on its own thread. Only `POST /reload` changes anything.
 
 mod embedded;
 mod explain;
@@ -8,6 +8,7 @@ mod health;
 mod ledger;
 mod lookup;
 mod metrics;
+mod reload;
 mod series;
 mod serve;
 mod vars;
@@ -22,10 +23,10 @@ use std::{
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use coco_router::Handle;
 use percent_encoding::percent_decode;
@@ -37,6 +38,8 @@ pub(crate) use ledger::as_json as ledger_as_json;
 pub(crate) use lookup::as_object as owners_as_object;
 pub(crate) use series::{key_name, protocol as protocol_name, transport};
 pub(crate) use serve::serve;
+
+use crate::reload::{Reloads, Status};
 
 /// Longest time for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,12 +53,19 @@ pub(crate) struct Api {
     handle: Handle,
     draining: Arc<AtomicBool>,
     started_unix: u64,
+    reloads: Reloads,
+    status: Arc<Status>,
 }
 
 impl Api {
     /// The API of a router that started at this Unix second.
-    pub(crate) fn new(handle: Handle, started_unix: u64) -> Self {
-        Self { handle, draining: Arc::default(), started_unix }
+    pub(crate) fn new(
+        handle: Handle,
+        started_unix: u64,
+        reloads: Reloads,
+        status: Arc<Status>,
+    ) -> Self {
+        Self { handle, draining: Arc::default(), started_unix, reloads, status }
     }
 
     /// From now on `/readyz` says that this process takes nothing new.
@@ -88,6 +98,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/ledger", get(ledger::ledger))
         .route("/debug/vars", get(vars::vars))
         .route("/metrics", get(metrics::metrics))
+        .route("/reload", post(reload::reload))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .fallback(not_found)
@@ -109,13 +120,19 @@ const INDEX: &str = concat!(
 /blacklisted         series that the filter took out, and when they were last seen
 /debug/vars          counters as expvar JSON
 /metrics             counters for Prometheus
+/reload              POST, from this machine only: reads the configuration file again
 /livez               200 while the data path is alive
 /readyz              200 while new traffic is welcome
 "
 );
 
-async fn index() -> &'static str {
-    INDEX
+async fn index(State(api): State<Api>) -> String {
+    let reloaded = match api.status.last() {
+        Some(second) => format!("reloaded at {second}"),
+        None => "not reloaded since".to_owned(),
+    };
+    let (started, epoch) = (api.started_unix, api.handle.epoch());
+    format!("{INDEX}\nStarted at {started} (Unix time), {reloaded}; epoch {epoch}.\n")
 }
 
 async fn not_found(uri: Uri) -> Response {

@@ -4,7 +4,7 @@
 //! read it by wildcard.
 
 use axum::{extract::State, response::Response};
-use coco_router::{Handle, Ledger, Shed, TargetFates, TierView};
+use coco_router::{Handle, Ledger, Shed, TargetFates, TierView, telemetry};
 use serde_json::{Map, Value, json};
 
 use super::{Api, json as answer};
@@ -15,7 +15,7 @@ pub(super) async fn vars(State(api): State<Api>) -> Response {
     answer(&json!({
         "cmdline": cmdline,
         "memstats": memstats(),
-        "coco": coco(&api.handle, api.started_unix),
+        "coco": coco(&api),
         "noodle": {},
         "rings": rings(&api.handle),
     }))
@@ -44,10 +44,13 @@ fn memstats() -> Value {
 /// Of x86-64 and of AArch64 as Debian builds it.
 const PAGE_BYTES: u64 = 4096;
 
-fn coco(handle: &Handle, started_unix: u64) -> Value {
+fn coco(api: &Api) -> Value {
+    let (handle, started_unix) = (&api.handle, api.started_unix);
     let ledger = handle.ledger();
     let tiers = handle.tiers();
     let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
+    // A target that was taken out of one tier may be in force in another: that one counts.
+    let (present, past): (Vec<_>, Vec<_>) = targets().partition(|t| t.state != "removed");
     let sum = |count: fn(&TargetFates) -> u64| targets().map(count).sum::<u64>();
     let listeners = || ledger.listeners.iter();
     let kernel_dropped: u64 = listeners().map(|l| l.kernel_dropped).sum();
@@ -97,11 +100,15 @@ fn coco(handle: &Handle, started_unix: u64) -> Value {
         })),
         "ledger.residual": ledger.residual(),
         "connections": handle.connections(),
-        "target": object(targets().map(|t| (t.label.clone(), target(t)))),
+        "target": object(past.into_iter().chain(present).map(|t| (t.label.clone(), target(t)))),
         "process": {
             "start_time": started_unix,
             "incarnation": started_unix,
             "heartbeat_age": handle.silence().as_secs_f64(),
+            "reloads": handle.registry().counter(telemetry::RELOADS, &[]).get(),
+            "reload_failures": handle.registry().counter(telemetry::RELOAD_FAILURES, &[]).get(),
+            "last_reload": api.status.last().unwrap_or_default(),
+            "epoch": handle.epoch(),
         },
     })
 }
@@ -150,11 +157,12 @@ fn fates(target: &TargetFates) -> Value {
     object(numbers.chain(shed))
 }
 
-/// The state as a number: 0 connecting, 1 up, 2 unknown (UDP).
+/// The state as a number: 0 connecting, 1 up, 2 unknown (UDP), 3 removed.
 fn target(target: &TargetFates) -> Value {
     let state = match target.state {
         "up" => 1,
         "unknown" => 2,
+        "removed" => 3,
         _ => 0,
     };
     json!({ "state": state, "refused": target.write_errors })

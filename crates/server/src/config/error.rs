@@ -34,7 +34,7 @@ pub struct Fault {
 
 impl Fault {
     /// The fault on one line, with its place before it: `coco.toml:12: listen.bind: …`.
-    pub(super) fn in_file(&self, name: &str) -> String {
+    pub(crate) fn in_file(&self, name: &str) -> String {
         let mut text = name.to_owned();
         if let Some(line) = self.line {
             text.push_str(&format!(":{line}"));

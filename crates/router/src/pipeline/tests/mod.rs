@@ -2,6 +2,7 @@
 
 mod names;
 mod outlet;
+mod reload;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -16,8 +17,8 @@ use crate::{
     ledger::Ledger,
     listen::kernel::DropWatch,
     plan::{
-        Address, KeyRule, Limits, ListenerProtocol, OnFull, Plan, TargetPlan, TargetProtocol,
-        TierPlan,
+        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, TargetPlan,
+        TargetProtocol, TierPlan,
     },
     telemetry::Registry,
 };
@@ -66,10 +67,14 @@ impl Bench {
         let blacklist = blacklist.map(|text| Regex::new(text).unwrap());
         let limits = Limits::default();
         let plan = Plan { listeners: Vec::new(), blacklist, tiers, limits, spool: None };
-        let shared = Arc::new(Shared::new(&plan, Registry::default(), Vec::new(), 1));
+        let shared = Arc::new(Shared::new(&plan, Registry::default(), &[], 1));
         let address = "127.0.0.1:1".parse().unwrap();
-        let (protocol, drops) = (ListenerProtocol::Collectd, DropWatch::default());
-        let listener = Listener::new(protocol, address, drops, &shared.registry);
+        let listener = ListenerPlan {
+            protocol: ListenerProtocol::Collectd,
+            address: Address { host: "127.0.0.1".to_owned(), port: 1 },
+            receive_buffer: 1 << 20,
+        };
+        let listener = Listener::new(&listener, address, DropWatch::default(), &shared.registry);
         Self { pipeline: Pipeline::new(Arc::clone(&shared)), shared, listener }
     }
 

@@ -1,0 +1,236 @@
+//! A reload: another plan takes the place of the one in force, and nobody who stays notices.
+//!
+//! What can fail comes first: sockets are bound before anything is applied. Then, in this order: rows in
+//! the ledger for what is new, workers for new targets, the new routes, a turn of every shard, new
+//! listeners, the end of old ones, the end of old targets. Between the turn and the end of a target nobody
+//! can feed it any more.
+
+mod changes;
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+use tokio::time::{error::Elapsed, timeout};
+
+pub use changes::{Change, Changes, TargetChange};
+
+use crate::{
+    control::{Control, Held},
+    listen::{
+        Listener,
+        bind::{BindError, BoundListener, bind},
+    },
+    plan::{ListenerPlan, Plan, TierPlan},
+    router::DRY_MAX,
+    routes::Routes,
+    shared::Shared,
+    target::Target,
+};
+
+/// Targets and listeners that the ledger has rows for, present and past: some 2 KB each, and more than the
+/// largest configuration has.
+const ROWS_MAX: usize = 400_000;
+
+/// A plan was not put in force; the one before is, untouched.
+#[derive(Debug, Error)]
+pub enum ReloadError {
+    /// An address to listen on cannot be had.
+    #[error("{cause}{hint}")]
+    Bind {
+        /// Which, and why.
+        cause: BindError,
+        /// What to do about it, if known.
+        hint: &'static str,
+    },
+    /// What is on disk belongs to a target as it is: that target cannot be taken out or changed.
+    #[error(
+        "{0} spools: to take it out, or to change more than its queue's bounds, takes a restart"
+    )]
+    Spools(String),
+    /// The spool is opened once.
+    #[error("a change of [spool] takes a restart")]
+    Spool,
+    /// The system did something that it should not.
+    #[error("cannot open sockets: {0}")]
+    Interrupted(String),
+    /// What was taken out keeps its row in the ledger, and there are too many rows.
+    #[error("the ledger is full of targets and listeners of the past: restart coco")]
+    Rows,
+    /// The process is about to end.
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+/// Puts `plan` in force.
+pub(crate) async fn reload(
+    shared: &Arc<Shared>,
+    control: &Arc<Control>,
+    plan: Plan,
+    retire_within: Duration,
+) -> Result<Changes, ReloadError> {
+    let _one_at_a_time = control.begin().await;
+    let (mut changes, listeners, shards) = {
+        let held = control.held().await;
+        let held = held.as_ref().ok_or(ReloadError::Stopping)?;
+        let changes = Changes::between(&held.plan, &plan);
+        let routes = shared.routes.load();
+        if let Some(target) =
+            routes.targets.iter().find(|target| is_spooled_otherwise(target, &plan))
+        {
+            return Err(ReloadError::Spools(target.plan.label.clone()));
+        }
+        if held.plan.spool != plan.spool {
+            return Err(ReloadError::Spool);
+        }
+        if shared.roll.load().rows() > ROWS_MAX {
+            return Err(ReloadError::Rows);
+        }
+        (changes, Listeners::between(&held.listeners, &plan.listeners), held.shards.len())
+    };
+    changes.epoch = shared.routes.load().epoch;
+    if changes.is_empty() {
+        return Ok(changes);
+    }
+    // Names of addresses may take time to resolve: a stop does not wait for that.
+    let bound = listeners.bind(shared, shards).await?;
+    let Listeners { places, removed, .. } = listeners;
+    let ended = {
+        let mut held = control.held().await;
+        let held = held.as_mut().ok_or(ReloadError::Stopping)?;
+        held.listeners = in_force(&places, &bound);
+        held.plan = plan;
+        apply(shared, held, bound, &removed).await
+    };
+    changes.epoch = shared.routes.load().epoch;
+    retire(shared, control, ended, Instant::now() + retire_within);
+    for listener in removed {
+        // Their ports are free when this returns. One whose client never stops sending is closed anyway.
+        let _closed: Result<(), Elapsed> = timeout(2 * DRY_MAX, listener.stopped()).await;
+    }
+    Ok(changes)
+}
+
+/// Whether a target that spools is not in the plan as it is.
+fn is_spooled_otherwise(target: &Target, plan: &Plan) -> bool {
+    let in_tier = |tier: &TierPlan| tier.targets.iter().any(|plan| target.serves(tier, plan));
+    target.link.is_some() && !plan.tiers.iter().any(in_tier)
+}
+
+/// Publishes the routes of the plan in force and sees to it that all go by them; returns the targets that
+/// are not among them.
+async fn apply(
+    shared: &Arc<Shared>,
+    held: &Held,
+    bound: Vec<BoundListener>,
+    removed: &[Arc<Listener>],
+) -> Vec<Arc<Target>> {
+    let before = shared.routes.load_full();
+    let routes = Arc::new(before.next(&held.plan, &shared.registry));
+    shared.roll.store(Arc::new(shared.roll.load().next(&routes, &held.listeners)));
+    bounds(&routes, &held.plan);
+    for (slot, target) in only_in(&routes, &before) {
+        held.serve(slot, &target).await;
+    }
+    shared.routes.store(Arc::clone(&routes));
+    held.turn().await;
+    for bound in bound {
+        held.open(bound, shared).await;
+    }
+    let until = Instant::now() + DRY_MAX;
+    removed.iter().for_each(|listener| listener.lever.read_dry(until));
+    only_in(&before, &routes).into_iter().map(|(_, target)| target).collect()
+}
+
+/// Gives the queues the bounds of the plan.
+fn bounds(routes: &Routes, plan: &Plan) {
+    let tiers = plan.tiers.iter().flat_map(|tier| tier.targets.iter().map(move |_| tier));
+    for (target, tier) in routes.targets.iter().zip(tiers) {
+        target.queue.set_bounds(tier.queue_bytes, tier.block_timeout);
+    }
+}
+
+/// The targets of `routes` that are not among those of `others`, with their slots.
+fn only_in(routes: &Routes, others: &Routes) -> Vec<(usize, Arc<Target>)> {
+    let known: std::collections::HashSet<_> = others.targets.iter().map(Arc::as_ptr).collect();
+    let targets = routes.targets.iter().map(Arc::clone).enumerate();
+    targets.filter(|(_, target)| !known.contains(&Arc::as_ptr(target))).collect()
+}
+
+/// Ends targets that nobody feeds any more, and forgets them when they have ended.
+fn retire(shared: &Arc<Shared>, control: &Arc<Control>, targets: Vec<Arc<Target>>, until: Instant) {
+    if targets.is_empty() {
+        return;
+    }
+    targets.iter().for_each(|target| target.retire(until));
+    let (shared, control) = (Arc::clone(shared), Arc::clone(control));
+    tokio::spawn(async move {
+        for target in &targets {
+            target.lever.let_go().await;
+        }
+        // Whoever else changes the roll has this lock.
+        let _held = control.held().await;
+        shared.roll.store(Arc::new(shared.roll.load().without(&targets)));
+    });
+}
+
+/// What becomes of the listeners.
+struct Listeners {
+    /// For each one of the new plan: the one that goes on as it.
+    places: Vec<Option<Arc<Listener>>>,
+    added: Vec<ListenerPlan>,
+    removed: Vec<Arc<Listener>>,
+}
+
+impl Listeners {
+    /// A listener goes on if protocol and address are asked for again, to the letter.
+    fn between(before: &[Arc<Listener>], plans: &[ListenerPlan]) -> Self {
+        let mut removed = before.to_vec();
+        let mut take = |plan: &ListenerPlan| {
+            let same = |listener: &Arc<Listener>| listener.plan.is_same_place(plan);
+            removed.iter().position(same).map(|at| removed.remove(at))
+        };
+        let places: Vec<_> = plans.iter().map(&mut take).collect();
+        let new = plans.iter().zip(&places).filter(|(_, place)| place.is_none());
+        let added = new.map(|(plan, _)| plan.clone()).collect();
+        Self { places, added, removed }
+    }
+
+    /// Opens the sockets of the new ones, in their order.
+    async fn bind(
+        &self,
+        shared: &Arc<Shared>,
+        shards: usize,
+    ) -> Result<Vec<BoundListener>, ReloadError> {
+        let (added, registry) = (self.added.clone(), shared.registry.clone());
+        let bind_all = move || -> Result<Vec<_>, BindError> {
+            added.iter().map(|plan| bind(plan, shards, &registry)).collect()
+        };
+        let bound = tokio::task::spawn_blocking(bind_all).await;
+        let bound = bound.map_err(|error| ReloadError::Interrupted(error.to_string()))?;
+        bound.map_err(|cause| ReloadError::Bind { hint: self.hint(&cause), cause })
+    }
+
+    /// An address in use may be that of a listener which goes.
+    fn hint(&self, cause: &BindError) -> &'static str {
+        let in_use = |address: &std::net::SocketAddr, cause: &io::Error| {
+            let goes = |listener: &Arc<Listener>| listener.address.port() == address.port();
+            cause.kind() == io::ErrorKind::AddrInUse && self.removed.iter().any(goes)
+        };
+        match cause {
+            BindError::Bind { address, cause, .. } if in_use(address, cause) => {
+                "; if it is the listener that is to go, take that out by a reload of its own first"
+            }
+            BindError::Bind { .. } | BindError::Resolve { .. } | BindError::Spool(_) => "",
+        }
+    }
+}
+
+/// The listeners in the order of the plan: those that go on, and new ones in the gaps.
+fn in_force(places: &[Option<Arc<Listener>>], bound: &[BoundListener]) -> Vec<Arc<Listener>> {
+    let mut new = bound.iter().map(|bound| Arc::clone(&bound.listener));
+    places.iter().filter_map(|place| place.clone().or_else(|| new.next())).collect()
+}
