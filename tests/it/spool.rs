@@ -14,6 +14,7 @@ use coco_tests::{
     coco::{self, Coco},
     corpus,
     datagram::{self, Record},
+    ledger::Ledger,
     port::free_port,
     process::{Signal, folder},
     sink::{LineSink, UdpSink},
@@ -201,7 +202,7 @@ fn a_collectd_target_that_refuses_is_held_for_and_gets_all_in_order() {
 }
 
 /// Samples that were held besides the last 500.
-fn held_before(held: &coco_tests::ledger::Ledger) -> u64 {
+fn held_before(held: &Ledger) -> u64 {
     held.samples("decoded") - held.of_all("sent") - 500
 }
 
@@ -222,6 +223,38 @@ fn a_full_spool_fills_the_queue_and_then_sheds_with_a_number() {
     let bytes: u64 = walk(dir.path());
     assert!(bytes <= 1 << 20, "{bytes} bytes on disk");
     coco.stop();
+}
+
+#[test]
+fn a_dead_target_that_fills_the_spool_does_not_starve_a_live_one() {
+    let (live, dead) = (LineSink::start(), free_port());
+    let ports = [live.address().port(), dead];
+    let (dir, spool) = (folder(), "size = \"1MiB\"");
+    let coco = start(dir.path(), spool, "queue = \"64KiB\"\nblock_timeout = \"20ms\"", &ports);
+    let name_of = |port: u16| {
+        let owned =
+            |name: &String| coco.owner("carbon", name.as_bytes()) == format!("127.0.0.1:{port}");
+        (0..1000).map(|n| format!("name{n}.of.a.usual.length")).find(owned).unwrap()
+    };
+    let [live_name, dead_name] = ports.map(name_of);
+    send(&coco, &lines(&dead_name, 0..100_000));
+    let shed = |ledger: &Ledger, port: u16| {
+        ledger.shed("carbon", &format!("127.0.0.1:{port}"), "queue_full")
+    };
+    coco.wait_for_ledger("the spool to be full", SOON, |ledger| match shed(ledger, dead) {
+        0 => Err("nothing is shed".to_owned()),
+        _ => Ok(()),
+    });
+    // Its queue is half full at once, and the disk takes nothing for it.
+    live.pause();
+    send(&coco, &lines(&live_name, 0..1500));
+    live.resume();
+    wait_until("the lines of the live target", SOON, || live.count() >= 1500);
+    send(&coco, &lines(&live_name, 1500..3000));
+    wait_until("more of them", SOON, || live.count() >= 3000);
+    assert_eq!(values(&live, &live_name), (0..3000).collect::<Vec<_>>());
+    let stopped = coco.stop();
+    assert_eq!(shed(&stopped.ledger, ports[0]), 0);
 }
 
 /// Bytes of all files below a folder.
