@@ -39,16 +39,6 @@ fn send(coco: &Coco, bytes: &[u8]) {
     TcpStream::connect(coco.listener("line-tcp")).unwrap().write_all(bytes).unwrap();
 }
 
-/// The values of the lines of one name, in the order of arrival.
-fn values(sink: &LineSink, name: &str) -> Vec<usize> {
-    let value = |line: &Vec<u8>| {
-        let line = String::from_utf8_lossy(line);
-        let mut fields = line.split(' ');
-        (fields.next() == Some(name)).then(|| fields.next().unwrap_or_default().parse().unwrap())
-    };
-    sink.lines().iter().filter_map(value).collect()
-}
-
 #[track_caller]
 fn wait_for_count(coco: &Coco, counter: &str, count: u64) {
     coco.wait_for_ledger(&format!("{count} {counter}"), SOON, |ledger| {
@@ -71,7 +61,7 @@ fn what_a_dead_target_should_get_waits_on_disk_over_a_restart_and_comes_in_order
     send(&coco, &lines("a.name", 10_000..11_000));
     let sink = LineSink::start_on(port);
     wait_until("all lines", SOON, || sink.count() == 11_000);
-    assert_eq!(values(&sink, "a.name"), (0..11_000).collect::<Vec<_>>());
+    assert_eq!(sink.values("a.name"), (0..11_000).collect::<Vec<_>>());
     wait_for_count(&coco, "spooled", 0);
     // From memory again, with nothing on disk.
     send(&coco, &lines("a.name", 11_000..12_000));
@@ -124,7 +114,7 @@ fn a_kill_takes_nothing_that_was_on_disk() {
     let sink = LineSink::start_on(port);
     wait_until("all that was on disk", SOON, || sink.count() as u64 >= recovered);
     for kill in 0..kills {
-        let values = values(&sink, &format!("run{kill}"));
+        let values = sink.values(&format!("run{kill}"));
         assert_eq!(values, (0..values.len()).collect::<Vec<_>>(), "run {kill}: once, in order");
     }
     wait_for_count(&coco, "spooled", 0);
@@ -156,7 +146,7 @@ fn a_slow_target_goes_to_disk_and_neither_its_client_nor_the_other_target_waits(
     assert!(ledger.of_all("spooled") > 0, "{ledger}");
     slow.resume();
     wait_until("all lines", SOON, || slow.count() == LINES);
-    assert_eq!(values(&slow, &name), (0..LINES).collect::<Vec<_>>());
+    assert_eq!(slow.values(&name), (0..LINES).collect::<Vec<_>>());
     assert_eq!(coco.stop().ledger.shed_in_all(), 0);
 }
 
@@ -252,7 +242,7 @@ fn a_dead_target_that_fills_the_spool_does_not_starve_a_live_one() {
     wait_until("the lines of the live target", SOON, || live.count() >= 1500);
     send(&coco, &lines(&live_name, 1500..3000));
     wait_until("more of them", SOON, || live.count() >= 3000);
-    assert_eq!(values(&live, &live_name), (0..3000).collect::<Vec<_>>());
+    assert_eq!(live.values(&live_name), (0..3000).collect::<Vec<_>>());
     let stopped = coco.stop();
     assert_eq!(shed(&stopped.ledger, ports[0]), 0);
 }

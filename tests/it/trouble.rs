@@ -32,16 +32,6 @@ fn lines(name: &str, count: usize) -> Vec<u8> {
     (0..count).flat_map(|number| format!("{name} {number} 1700000000\n").into_bytes()).collect()
 }
 
-/// The values of the lines of one name, in the order of arrival.
-fn values(sink: &LineSink, name: &str) -> Vec<usize> {
-    let value = |line: &Vec<u8>| {
-        let line = String::from_utf8_lossy(line);
-        let mut fields = line.split(' ');
-        (fields.next() == Some(name)).then(|| fields.next().unwrap_or_default().parse().unwrap())
-    };
-    sink.lines().iter().filter_map(value).collect()
-}
-
 fn send(coco: &Coco, bytes: &[u8]) {
     TcpStream::connect(coco.listener("line-tcp")).unwrap().write_all(bytes).unwrap();
 }
@@ -69,7 +59,7 @@ fn a_target_that_is_down_at_start_gets_its_samples_when_it_comes_up() {
 
     let risen = LineSink::start_on(port);
     wait_until("what was held", SOON, || risen.count() == 1_000);
-    assert_eq!(values(&risen, &dead_name), (0..1_000).collect::<Vec<_>>());
+    assert_eq!(risen.values(&dead_name), (0..1_000).collect::<Vec<_>>());
     assert_eq!(coco.settle().shed_in_all(), 0);
     coco.stop();
 }
@@ -90,7 +80,7 @@ fn a_slow_target_delays_nobody_and_loses_nothing() {
 
     slow.resume();
     wait_until("the slow target's samples", SOON, || slow.count() == 400_000);
-    assert_eq!(values(&slow, &slow_name), (0..400_000).collect::<Vec<_>>());
+    assert_eq!(slow.values(&slow_name), (0..400_000).collect::<Vec<_>>());
     assert_eq!(coco.settle().shed_in_all(), 0);
     coco.stop();
 }
@@ -135,7 +125,7 @@ fn a_full_queue_holds_its_clients_back_and_then_sheds_its_oldest_samples() {
     coco.settle();
     let due = SENT - usize::try_from(shed).unwrap();
     wait_until("what was kept", SOON, || risen.count() == due);
-    assert_eq!(values(&risen, &dead_name), (SENT - due..SENT).collect::<Vec<_>>());
+    assert_eq!(risen.values(&dead_name), (SENT - due..SENT).collect::<Vec<_>>());
     coco.stop();
 }
 
@@ -154,7 +144,7 @@ fn stopping_delivers_what_is_queued() {
     sink.resume();
     assert_eq!(coco.wait().ledger.shed_in_all(), 0);
     wait_until("the last lines", SOON, || sink.count() == 400_000);
-    assert_eq!(values(&sink, &name), (0..400_000).collect::<Vec<_>>());
+    assert_eq!(sink.values(&name), (0..400_000).collect::<Vec<_>>());
 }
 
 #[test]

@@ -138,6 +138,18 @@ impl LineSink {
         lock(&self.received).clone()
     }
 
+    /// The values of the lines of one name, whole numbers, in the order of arrival.
+    #[track_caller]
+    pub fn values(&self, name: &str) -> Vec<usize> {
+        let value = |line: &Vec<u8>| {
+            let line = String::from_utf8_lossy(line);
+            let mut fields = line.split(' ');
+            let is_its = fields.next() == Some(name);
+            is_its.then(|| fields.next().unwrap_or_default().parse().expect("a whole number"))
+        };
+        lock(&self.received).iter().filter_map(value).collect()
+    }
+
     /// How many lines there are so far.
     pub fn count(&self) -> usize {
         lock(&self.received).len()

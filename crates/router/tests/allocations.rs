@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod plans;
+
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -15,22 +17,16 @@ use std::{
         mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
 use coco_router::{
     Bound, Handle, TierFates,
-    plan::{
-        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, TargetPlan,
-        TargetProtocol, TierPlan,
-    },
+    plan::{Limits, ListenerProtocol, Plan, TargetProtocol},
     telemetry::Registry,
 };
-use coco_wire::{
-    collectd::{Decoder, Identity, Kind, Packer, ValueList, Values},
-    names::Names,
-};
+use coco_wire::collectd::{Decoder, Identity, Kind, Packer, ValueList, Values};
+use plans::{LONG, listener, tier};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -45,40 +41,6 @@ const ROUNDS: usize = 1000;
 /// Allocations while [`ROUNDS`] pass, a million samples: heartbeats, counters that somebody asks for, and
 /// new chunks of thousands of samples when the sinks are slow and a queue grows. Usually fewer than fifty.
 const ALLOCATIONS_MAX: u64 = 5000;
-
-const LONG: Duration = Duration::from_secs(60);
-
-fn tier(name: &str, protocol: TargetProtocol, replicas: usize, ports: &[u16]) -> TierPlan {
-    let member = |port: &u16| Member {
-        id: format!("{name}-{port}"),
-        weight: Weight::default(),
-        zone: None,
-        place: Place::default(),
-    };
-    let members = Members::try_new(ports.iter().map(member).collect()).unwrap();
-    let target = |&port: &u16| TargetPlan {
-        id: format!("{name}-{port}"),
-        label: format!("127.0.0.1:{port}"),
-        address: Address { host: "127.0.0.1".to_owned(), port },
-    };
-    TierPlan {
-        name: name.to_owned(),
-        protocol,
-        key: KeyRule::Host,
-        names: Names::Sorted,
-        ring: Ring::build(Algorithm::Xxh3, &members, replicas).unwrap(),
-        targets: ports.iter().map(target).collect(),
-        queue_bytes: 16 << 20,
-        on_full: OnFull::Block,
-        block_timeout: LONG,
-        datagram_bytes_max: 1452,
-    }
-}
-
-fn listener(protocol: ListenerProtocol) -> ListenerPlan {
-    let address = Address { host: "127.0.0.1".to_owned(), port: 0 };
-    ListenerPlan { protocol, address, receive_buffer: 4 << 20 }
-}
 
 /// TCP sinks that only read.
 fn line_sinks() -> Vec<u16> {
@@ -181,7 +143,10 @@ fn start(plan: Plan) -> (Handle, Vec<SocketAddr>) {
 fn a_sample_costs_no_allocation() {
     let (line_ports, (datagram_ports, arrived)) = (line_sinks(), datagram_sinks());
     let (handle, addresses) = start(Plan {
-        listeners: vec![listener(ListenerProtocol::LineTcp), listener(ListenerProtocol::Collectd)],
+        listeners: vec![
+            listener(ListenerProtocol::LineTcp, 0),
+            listener(ListenerProtocol::Collectd, 0),
+        ],
         blacklist: Some(regex::bytes::Regex::new("/(vmem|irq|entropy|users)/").unwrap()),
         tiers: vec![
             tier("lines", TargetProtocol::LineTcp, 2, &line_ports),

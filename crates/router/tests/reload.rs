@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod plans;
+
 use std::{
     io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -15,23 +17,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
 use coco_router::{
     Bound, Handle,
-    plan::{
-        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, TargetPlan,
-        TargetProtocol, TierPlan,
-    },
+    plan::{Limits, ListenerProtocol, Plan, TargetProtocol},
     telemetry::Registry,
 };
-use coco_wire::{
-    collectd::{Decoder, Identity, Item, Kind, Packer, ValueList, Values},
-    names::Names,
-};
+use coco_wire::collectd::{Decoder, Identity, Item, Kind, Packer, ValueList, Values};
+use plans::{LONG, listener, tier};
 use regex::bytes::Regex;
 
 const RELOADS: usize = 50;
-const LONG: Duration = Duration::from_secs(60);
 
 /// Samples that may be on their way: less than any buffer holds, so that the kernel drops none.
 const LINES_AHEAD: usize = 40_000;
@@ -104,38 +99,6 @@ fn datagram_sink(marks: &Arc<Marks>) -> u16 {
         }
     });
     port
-}
-
-fn tier(name: &str, protocol: TargetProtocol, replicas: usize, ports: &[u16]) -> TierPlan {
-    let member = |port: &u16| Member {
-        id: format!("{name}-{port}"),
-        weight: Weight::default(),
-        zone: None,
-        place: Place::default(),
-    };
-    let members = Members::try_new(ports.iter().map(member).collect()).unwrap();
-    let target = |&port: &u16| TargetPlan {
-        id: format!("{name}-{port}"),
-        label: format!("127.0.0.1:{port}"),
-        address: Address { host: "127.0.0.1".to_owned(), port },
-    };
-    TierPlan {
-        name: name.to_owned(),
-        protocol,
-        key: KeyRule::Host,
-        names: Names::Sorted,
-        ring: Ring::build(Algorithm::Xxh3, &members, replicas).unwrap(),
-        targets: ports.iter().map(target).collect(),
-        queue_bytes: 16 << 20,
-        on_full: OnFull::Block,
-        block_timeout: LONG,
-        datagram_bytes_max: 1452,
-    }
-}
-
-fn listener(protocol: ListenerProtocol, port: u16) -> ListenerPlan {
-    let address = Address { host: "127.0.0.1".to_owned(), port };
-    ListenerPlan { protocol, address, receive_buffer: 4 << 20 }
 }
 
 fn line_client(address: SocketAddr, marks: Arc<Marks>, stop: Arc<AtomicBool>) -> JoinHandle<usize> {

@@ -1,28 +1,12 @@
-//! The spooler: one thread that moves queues to disk and back, for all targets that spool.
-//!
-//! A queue spools while its target is down, or when it is half full: its chunks go to disk, and the worker
-//! gets back from disk what is oldest. When nothing is left there, it takes from the queue again. So the
-//! order of a target's samples holds: what the worker has, what is on disk, what is in the queue. The data
-//! path never waits for the disk.
+//! One target's spool at work: its queue to disk, what is on disk to its worker.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc::SyncSender,
-    },
-    thread::{JoinHandle, Thread},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use coco_spool::{
-    AtBound, Batch, Cause, Config, Counts, Name, Now, Root, SEGMENT_BYTES, Spool, disk::OsDisk,
-};
+use coco_spool::{AppendError, Batch, Cause, Counts, Now, Spool, disk::OsDisk};
 
+use super::PAUSE_IDLE;
 use crate::{
     chunk::Chunk,
-    plan::SpoolPlan,
     shared::Shared,
     target::{
         Shed, Target,
@@ -40,10 +24,6 @@ const MOVE_BYTES: usize = 1 << 20;
 /// Chunks that the worker has been given and is not done with, at most.
 const GIVEN_MAX: usize = 16;
 
-/// How often the spooler looks while a queue spools, and while none does.
-const PAUSE: Duration = Duration::from_millis(5);
-const PAUSE_IDLE: Duration = Duration::from_millis(100);
-
 /// After the disk has refused, it is left alone for so long.
 const DISK_PAUSE: Duration = Duration::from_secs(2);
 
@@ -53,170 +33,16 @@ const FINISH_MAX: Duration = Duration::from_secs(5);
 /// How often samples that are too old are looked for.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The running spooler.
-#[derive(Debug)]
-pub(crate) struct Spooler {
-    thread: JoinHandle<()>,
-    orders: Arc<Orders>,
-}
-
-/// The way to give the spooler more targets.
-#[derive(Debug)]
-pub(crate) struct Adopter {
-    orders: Arc<Orders>,
-    thread: Thread,
-}
-
-impl Adopter {
-    /// One more target that spools.
-    pub(crate) fn adopt(&self, target: Arc<Target>) {
-        self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(target);
-        self.thread.unpark();
-    }
-}
-
-/// What the spooler is told by others.
-#[derive(Debug, Default)]
-struct Orders {
-    stop: AtomicBool,
-    newcomers: Mutex<Vec<Arc<Target>>>,
-}
-
-impl Spooler {
-    /// Starts it for these targets, and waits until it has looked at what is on disk.
-    pub(crate) fn start(
-        root: Root<OsDisk>,
-        plan: SpoolPlan,
-        targets: Vec<Arc<Target>>,
-        shared: Arc<Shared>,
-    ) -> std::io::Result<Self> {
-        let orders = Arc::new(Orders { newcomers: Mutex::new(targets), ..Orders::default() });
-        let work = Work {
-            root,
-            plan,
-            shared,
-            orders: Arc::clone(&orders),
-            entries: Vec::new(),
-            orphans: Vec::new(),
-            started: Instant::now(),
-        };
-        let (told, is_open) = std::sync::mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new().name("spooler".to_owned());
-        let thread = thread.spawn(move || work.run(&told))?;
-        // It tells, or has ended with the process.
-        let _open: Result<(), std::sync::mpsc::RecvError> = is_open.recv();
-        Ok(Self { thread, orders })
-    }
-
-    /// For those who have new targets later.
-    pub(crate) fn adopter(&self) -> Adopter {
-        Adopter { orders: Arc::clone(&self.orders), thread: self.thread.thread().clone() }
-    }
-
-    /// Puts on disk all that is still held, and ends. The shards have ended before.
-    pub(crate) fn finish(self) {
-        self.orders.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        // A panic has ended the process already.
-        drop(self.thread.join());
-    }
-}
-
-struct Work {
-    root: Root<OsDisk>,
-    plan: SpoolPlan,
-    shared: Arc<Shared>,
-    orders: Arc<Orders>,
-    entries: Vec<Entry>,
-    /// Targets whose spool could not be opened.
-    orphans: Vec<Arc<Target>>,
-    started: Instant,
-}
-
-impl Work {
-    fn run(mut self, open: &SyncSender<()>) {
-        self.take_newcomers();
-        // Nobody waits for it any more only when the process ends.
-        let _told: Result<(), std::sync::mpsc::SendError<()>> = open.send(());
-        loop {
-            let stop = self.orders.stop.load(Ordering::Acquire);
-            self.take_newcomers();
-            if stop {
-                return self.finish();
-            }
-            let now = self.now();
-            let mut next = Next::Idle;
-            for entry in &mut self.entries {
-                next = next.max(entry.step(now, &self.shared));
-            }
-            match next {
-                Next::AtOnce => {}
-                Next::Soon => std::thread::park_timeout(PAUSE),
-                Next::Idle => std::thread::park_timeout(PAUSE_IDLE),
-            }
-        }
-    }
-
-    fn finish(mut self) {
-        for entry in std::mem::take(&mut self.entries) {
-            entry.finish(|| self.now(), &self.shared);
-        }
-        for target in &self.orphans {
-            shed_rest(target, &self.shared);
-        }
-    }
-
-    fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-        Now { unix_ms, monotonic: self.started.elapsed() }
-    }
-
-    /// Opens the spools of new targets; one that cannot be opened goes without.
-    fn take_newcomers(&mut self) {
-        let newcomers = std::mem::take(
-            &mut *self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner),
-        );
-        let now = self.now();
-        for target in newcomers {
-            match self.open(&target, now) {
-                Ok(spool) => self.entries.push(Entry::new(target, spool, &self.shared)),
-                Err(error) => {
-                    target.queue.set_spooling(false);
-                    tracing::error!(
-                        tier = target.tier, target = target.plan.label, %error,
-                        "its queue is kept in memory only"
-                    );
-                    self.orphans.push(target);
-                }
-            }
-        }
-    }
-
-    fn open(&self, target: &Target, now: Now) -> Result<Spool<OsDisk>, String> {
-        let name = Name::new(&target.tier, &target.plan.id).map_err(|error| error.to_string())?;
-        let config = Config {
-            sync: self.plan.sync,
-            segment_bytes: SEGMENT_BYTES,
-            bytes_max: self.plan.target_bytes_max,
-            max_age: self.plan.max_age,
-            // A full spool fills the queue, whose bound then rules.
-            at_bound: AtBound::Refuse,
-        };
-        self.root.spool(&name, config, now).map_err(|error| error.to_string())
-    }
-}
-
 /// When a queue should be looked at again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Next {
+pub(super) enum Next {
     Idle,
     Soon,
     AtOnce,
 }
 
 /// One target's spool.
-struct Entry {
+pub(super) struct Entry {
     target: Arc<Target>,
     spool: Spool<OsDisk>,
     /// What of its counts the target knows.
@@ -231,7 +57,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(target: Arc<Target>, spool: Spool<OsDisk>, shared: &Shared) -> Self {
+    pub(super) fn new(target: Arc<Target>, spool: Spool<OsDisk>, shared: &Shared) -> Self {
         let (counts, held) = (spool.counts(), spool.held());
         if let Some(link) = &target.link {
             let _pass = shared.gate.pass();
@@ -261,7 +87,7 @@ impl Entry {
     }
 
     /// Does what is to be done now.
-    fn step(&mut self, now: Now, shared: &Shared) -> Next {
+    pub(super) fn step(&mut self, now: Now, shared: &Shared) -> Next {
         let target = Arc::clone(&self.target);
         let Some(link) = &target.link else { return Next::Idle };
         if let Some(position) = link.take_done() {
@@ -333,13 +159,7 @@ impl Entry {
     }
 
     /// The disk took only some samples of the first chunk: the rest goes back to the queue.
-    fn keep_rest(
-        &mut self,
-        now: Now,
-        taken: u64,
-        error: &coco_spool::AppendError,
-        shared: &Shared,
-    ) {
+    fn keep_rest(&mut self, now: Now, taken: u64, error: &AppendError, shared: &Shared) {
         self.write_at = now.monotonic + DISK_PAUSE;
         if let Some(chunk) = self.chunks.front_mut() {
             chunk.settle_first(taken);
@@ -398,7 +218,7 @@ impl Entry {
     }
 
     /// Puts on disk all that the queue holds; what the disk does not take is shed.
-    fn finish(mut self, now: impl Fn() -> Now, shared: &Shared) {
+    pub(super) fn finish(mut self, now: impl Fn() -> Now, shared: &Shared) {
         let Some(link) = &self.target.link else { return };
         if let Some(position) = link.take_done() {
             self.spool.ack(position);
@@ -423,7 +243,7 @@ impl Entry {
 }
 
 /// Sheds what no disk took, and says so.
-fn shed_rest(target: &Target, shared: &Shared) {
+pub(super) fn shed_rest(target: &Target, shared: &Shared) {
     let samples = target.shed_queued(&shared.gate, Shed::Shutdown);
     if samples > 0 {
         let (tier, target) = (&target.tier, &target.plan.label);
