@@ -4,12 +4,12 @@
 
 use std::ops::Range;
 
-use super::{Line, LineError, NotFloat, Timestamp, float};
+use super::{Line, LineError, NotFloat, Timestamp, float, is_plain};
 
 /// Parses a line that has no control bytes but tab.
 pub(super) fn parse(text: &[u8]) -> Result<Line<'_>, LineError> {
     let decoded = std::str::from_utf8(text).map_err(|_| LineError::NotUtf8)?;
-    let mut fields = Fields { text: decoded, at: 0 };
+    let mut fields = Fields { text: decoded, ascii: text.is_ascii(), at: 0 };
     let name = fields.next().ok_or(LineError::Empty)?;
     let value = fields.next().ok_or(LineError::MissingField)?;
     let time = fields.next().ok_or(LineError::MissingField)?;
@@ -23,10 +23,12 @@ pub(super) fn parse(text: &[u8]) -> Result<Line<'_>, LineError> {
 pub(crate) fn of_fields(text: &[u8], fields: [Range<usize>; 3]) -> Result<Line<'_>, LineError> {
     let time_at = fields[2].start;
     let [name, value, time] = fields.map(|field| text.get(field).unwrap_or_default());
-    match float(value) {
-        Ok(_) => {}
-        Err(NotFloat::Syntax) => return Err(LineError::BadValue),
-        Err(NotFloat::NotFinite) => return Err(LineError::NotFinite),
+    if !is_plain(value) {
+        match float(value) {
+            Ok(_) => {}
+            Err(NotFloat::Syntax) => return Err(LineError::BadValue),
+            Err(NotFloat::NotFinite) => return Err(LineError::NotFinite),
+        }
     }
     let time = timestamp(time, time_at).ok_or(LineError::BadTime)?;
     Ok(Line { name, value, time, text })
@@ -34,6 +36,9 @@ pub(crate) fn of_fields(text: &[u8], fields: [Range<usize>; 3]) -> Result<Line<'
 
 /// What a whole time field says; `None` if it is no time.
 fn timestamp(field: &[u8], at: usize) -> Option<Timestamp<'_>> {
+    if field.first().is_some_and(u8::is_ascii_digit) && is_plain(field) {
+        return Some(Timestamp::Given(field));
+    }
     let now = matches!(field, b"-1" | b"N") || float(field).ok()? == -1.0;
     Some(if now { Timestamp::Now { at, len: field.len() } } else { Timestamp::Given(field) })
 }
@@ -41,6 +46,8 @@ fn timestamp(field: &[u8], at: usize) -> Option<Timestamp<'_>> {
 /// Where the fields of a text stand, in bytes.
 struct Fields<'a> {
     text: &'a str,
+    /// Then only spaces and tabs part fields, as other blanks of ASCII are control bytes.
+    ascii: bool,
     at: usize,
 }
 
@@ -48,6 +55,15 @@ impl Iterator for Fields<'_> {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Range<usize>> {
+        if self.ascii {
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
+            let field = rest.get(start..)?;
+            let end = memchr::memchr2(b' ', b'\t', field).unwrap_or(field.len());
+            let field = self.at + start..self.at + start + end;
+            self.at = field.end;
+            return Some(field);
+        }
         let rest = self.text.get(self.at..)?;
         let start = self.at + rest.find(|char: char| !char.is_whitespace())?;
         let field = self.text.get(start..)?;

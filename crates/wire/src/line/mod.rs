@@ -17,7 +17,7 @@ mod tags;
 
 pub(crate) use fields::of_fields;
 pub use http::is_http_request;
-pub(crate) use number::{NotFloat, float, push_decimal};
+pub(crate) use number::{NotFloat, float, is_plain, push_decimal};
 pub use scan::{Lines, Scanned, Scanner};
 pub use tags::tag_key;
 

@@ -38,6 +38,16 @@ pub(crate) fn float(text: &[u8]) -> Result<f64, NotFloat> {
     if number.is_finite() { Ok(number) } else { Err(NotFloat::NotFinite) }
 }
 
+/// Whether `text` is a number of digits, with a sign or a point perhaps, that is finite whatever its digits: 1e300
+/// is a double. Most numbers are, and need not be read to be known as good.
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    const BYTES_MAX: usize = 300;
+    let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+    let count = |is: fn(&u8) -> bool| unsigned.iter().filter(|byte| is(byte)).count();
+    let (digits, points) = (count(u8::is_ascii_digit), count(|byte| *byte == b'.'));
+    digits > 0 && points <= 1 && digits + points == unsigned.len() && text.len() <= BYTES_MAX
+}
+
 /// Appends `number` in decimal.
 pub(crate) fn push_decimal(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
@@ -129,6 +139,17 @@ mod tests {
         }
         let long = [b'1', b'_'].repeat(300);
         assert_eq!(float(&[&long[..], b"1"].concat()), Err(NotFloat::Syntax));
+    }
+
+    #[test]
+    fn what_is_plain_is_a_number() {
+        for text in ["1", "-1.5", "+.5", "5.", "007"] {
+            assert!(is_plain(text.as_bytes()) && float(text.as_bytes()).is_ok(), "{text}");
+        }
+        for text in ["", ".", "-", "1.2.3", "1e5", "1_0", "--1", "1 "] {
+            assert!(!is_plain(text.as_bytes()), "{text}");
+        }
+        assert!(!is_plain(&[b'1'; 400]));
     }
 
     #[test]
