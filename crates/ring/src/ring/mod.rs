@@ -70,11 +70,7 @@ impl Ring {
     #[inline]
     #[must_use]
     pub fn owners(&self, key: &Key<'_>) -> Owners<'_> {
-        match &self.0.placement {
-            Placement::Xxh3(slots) => Owners::table(slots.owners(key.xxh3())),
-            Placement::Coco(coco) => Owners::table(coco.owners(key.bytes())),
-            _ => self.owners_by_other_hash(key.bytes()),
-        }
+        self.owners_again(key, &mut None)
     }
 
     /// As [`owners`](Self::owners), for a key that several rings are asked for: where it fell by a hash that takes time
@@ -84,17 +80,13 @@ impl Ring {
     #[must_use]
     pub fn owners_again(&self, key: &Key<'_>, fell: &mut Option<(Space, u64)>) -> Owners<'_> {
         match &self.0.placement {
-            Placement::Xxh3(_) | Placement::Coco(_) => self.owners(key),
+            Placement::Xxh3(slots) => Owners::table(slots.owners(key.xxh3())),
+            Placement::Coco(coco) => Owners::table(coco.owners(key.bytes())),
             _ => self.owners_where_it_fell(key.bytes(), fell),
         }
     }
 
     /// Apart, so that the lookups which take but some nanoseconds are inlined.
-    #[inline(never)]
-    fn owners_by_other_hash(&self, key: &[u8]) -> Owners<'_> {
-        self.owners_where_it_fell(key, &mut None)
-    }
-
     #[inline(never)]
     fn owners_where_it_fell(&self, key: &[u8], fell: &mut Option<(Space, u64)>) -> Owners<'_> {
         let space = self.space();
@@ -182,7 +174,7 @@ impl Ring {
         match &self.0.placement {
             Placement::Xxh3(slots) => slots.owners(key.xxh3())[0],
             Placement::Coco(coco) => coco.owners(key.bytes())[0],
-            _ => self.owners_by_other_hash(key.bytes())[0],
+            _ => self.owners_where_it_fell(key.bytes(), &mut None)[0],
         }
     }
 
