@@ -5,10 +5,9 @@ use std::{
     future::Future,
     io,
     sync::Arc,
-    time::Instant,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     listen::Listener,

@@ -1,20 +1,15 @@
 //! The router as a whole: bound, running, drained. Each step consumes the one before.
 
 use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    num::NonZeroUsize,
-    sync::Arc,
-    thread::JoinHandle,
-    time::{Duration, Instant},
+    collections::HashMap, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread::JoinHandle,
+    time::Duration,
 };
 
 use coco_spool::{Budget, Root, disk::OsDisk};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{error::Elapsed, timeout_at},
+    time::{Instant, error::Elapsed, timeout_at},
 };
 
 use crate::{
@@ -221,7 +216,7 @@ impl Running {
         }
         for shard in dry {
             // An error means that the shard's thread is gone; past the deadline, that it is stuck.
-            let _dry: Result<_, Elapsed> = timeout_at(deadline.into(), shard).await;
+            let _dry: Result<_, Elapsed> = timeout_at(deadline, shard).await;
         }
         let roll = shared.roll.load_full();
         for target in roll.holders() {
@@ -244,7 +239,7 @@ impl Running {
             let _told: Result<(), ()> = ended.send(());
         });
         let patience = deadline + grace;
-        let _stuck: Result<_, Elapsed> = timeout_at(patience.into(), all_ended).await;
+        let _stuck: Result<_, Elapsed> = timeout_at(patience, all_ended).await;
         Drained { ledger: Ledger::take(&shared) }
     }
 }

@@ -3,9 +3,8 @@
 //! Each listener and each target has a [`Lever`] of its own, so that one can end while all others run. A
 //! stop of the process pulls them all.
 
-use std::time::Instant;
-
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +93,7 @@ impl Stages {
             match self.now() {
                 // A stop of the process may set an earlier one.
                 Stage::Flush(until) => tokio::select! {
-                    () = tokio::time::sleep_until(until.into()) => return,
+                    () = tokio::time::sleep_until(until) => return,
                     () = self.changed() => {}
                 },
                 Stage::Run | Stage::ReadDry(_) => self.changed().await,

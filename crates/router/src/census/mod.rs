@@ -10,10 +10,11 @@ mod seen;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use seen::{Seen, SeenSet};
+use tokio::time::Instant;
 
 /// Hosts whose series are counted one by one for `metrics_per_host`.
 const HOSTS_MAX: usize = 200_000;

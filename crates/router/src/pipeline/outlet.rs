@@ -4,10 +4,7 @@
 //! is full; when its target was last fed a while ago, which is at once on a quiet target; and, as long as
 //! there is always more to read, only after a longer while. What stays open is counted as held by its target.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     chunk::OpenChunk,
@@ -15,6 +12,7 @@ use crate::{
     routes::Routes,
     target::{Target, queue::Feeder},
 };
+use tokio::time::Instant;
 
 /// A chunk of so many bytes is full.
 const FULL_BYTES: usize = 16 * 1024;

@@ -7,13 +7,10 @@
 
 mod changes;
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio::time::{error::Elapsed, timeout};
 
 pub use changes::{Change, Changes, TargetChange};

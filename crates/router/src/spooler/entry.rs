@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use coco_spool::{AppendError, Batch, Cause, Counts, Now, Spool, disk::OsDisk};
+use coco_spool::{AppendError, Batch, Cause, Counts, Now, Spool, disk::Disk};
 
 use super::PAUSE_IDLE;
 use crate::{
@@ -42,9 +42,9 @@ pub(super) enum Next {
 }
 
 /// One target's spool.
-pub(super) struct Entry {
+pub(super) struct Entry<D: Disk> {
     target: Arc<Target>,
-    spool: Spool<OsDisk>,
+    spool: Spool<D>,
     /// What of its counts the target knows.
     told: Counts,
     chunks: VecDeque<Chunk>,
@@ -56,8 +56,8 @@ pub(super) struct Entry {
     read_at: Duration,
 }
 
-impl Entry {
-    pub(super) fn new(target: Arc<Target>, spool: Spool<OsDisk>, shared: &Shared) -> Self {
+impl<D: Disk> Entry<D> {
+    pub(super) fn new(target: Arc<Target>, spool: Spool<D>, shared: &Shared) -> Self {
         let (counts, held) = (spool.counts(), spool.held());
         if let Some(link) = &target.link {
             let _pass = shared.gate.pass();

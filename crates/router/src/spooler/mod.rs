@@ -14,10 +14,11 @@ use std::{
         mpsc::SyncSender,
     },
     thread::{JoinHandle, Thread},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use coco_spool::{AtBound, Config, Name, Now, Root, SEGMENT_BYTES, Spool, disk::OsDisk};
+use tokio::time::Instant;
 
 use entry::{Entry, Next, shed_rest};
 
@@ -101,7 +102,7 @@ struct Work {
     plan: SpoolPlan,
     shared: Arc<Shared>,
     orders: Arc<Orders>,
-    entries: Vec<Entry>,
+    entries: Vec<Entry<OsDisk>>,
     /// Targets whose spool could not be opened.
     orphans: Vec<Arc<Target>>,
     started: Instant,

@@ -7,14 +7,14 @@ use std::{
     io::{self, IoSlice},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::AsRawFd,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::{
     errno::Errno,
     sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg},
 };
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::{io::Interest, net::UdpSocket, time::Instant};
 
 use crate::{
     chunk::{Chunk, Format},

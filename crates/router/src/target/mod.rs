@@ -17,11 +17,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use queue::{Feeder, Held, Queue};
 use spool::Link;
+use tokio::time::Instant;
 
 use crate::{
     chunk::Chunk,

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, IoSlice},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use coco_wire::{
@@ -13,6 +13,7 @@ use coco_wire::{
     pickle::{FrameWriter, PushError},
 };
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::{
     chunk::{Chunk, Format},

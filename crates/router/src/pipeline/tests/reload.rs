@@ -1,6 +1,6 @@
 //! The ledger over changes of the routes, without sockets.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::*;
 use crate::target::Target;
