@@ -18,6 +18,8 @@ mod layering;
 mod lines;
 /// Bad datagrams harm nobody.
 mod malformed;
+/// Full queues share the memory that there is.
+mod memory;
 /// A carbon-c-relay is replaced under traffic, and no series moves.
 mod migration;
 /// The peers alone, with no Coco between them: what the other tests build on.

@@ -38,6 +38,8 @@ pub(crate) struct Chunk {
     pub(crate) start: usize,
     /// Where it ends in its target's spool, if it was read from there.
     pub(crate) spooled: Option<Position>,
+    /// Bytes that its queue counts for it while it is taken.
+    pub(crate) charge: usize,
 }
 
 impl Chunk {
@@ -57,6 +59,7 @@ impl Chunk {
         self.samples = 0;
         self.start = 0;
         self.spooled = None;
+        self.charge = 0;
     }
 
     /// Appends one line; `text` has no line end.

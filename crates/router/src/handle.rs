@@ -124,6 +124,11 @@ impl Handle {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
+    /// Bytes that all queues together held, a tenth of a second ago at most.
+    pub fn memory(&self) -> usize {
+        self.shared.memory()
+    }
+
     /// How long ago the shard that has been silent longest was heard; a working one is heard twice a
     /// second.
     pub fn silence(&self) -> Duration {

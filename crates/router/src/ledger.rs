@@ -18,6 +18,7 @@ use crate::{
     roll::{TargetRow, TierRow},
     shared::Shared,
     target::{Shed, queue::Held, spool::Link},
+    telemetry::Reading,
 };
 
 /// Shards and workers pass it once per batch while they count; a snapshot shuts it for a moment.
@@ -144,13 +145,37 @@ impl Ledger {
         self.samples.residual() + self.tiers.iter().map(TierFates::residual).sum::<u64>()
     }
 
+    /// What the equations leave unexplained, one line for each that does not add up.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let samples = &self.samples;
+        if samples.residual() > 0 {
+            let SampleFates { decoded, notifications, filtered, unroutable, .. } = samples;
+            let routed = samples.routed();
+            faults.push(format!(
+                "decoded {decoded} + notifications {notifications}, \
+                 but filtered {filtered} + unroutable {unroutable} + routed {routed}"
+            ));
+        }
+        self.tiers.iter().for_each(|tier| tier.faults(&mut faults));
+        faults
+    }
+
     /// The snapshot of `shared`, taken with the gate shut.
     pub(crate) fn take(shared: &Shared) -> Self {
+        // Rejections stand in no equation: they are read before the gate is shut, to keep that short.
+        Self::snapshot(shared, &shared.registry.counters())
+    }
+
+    /// The same without the reasons of rejections, which cost most.
+    pub(crate) fn audit(shared: &Shared) -> Self {
+        Self::snapshot(shared, &[])
+    }
+
+    fn snapshot(shared: &Shared, readings: &[Reading]) -> Self {
         for row in &shared.roll.load().listeners {
             row.listener.poll_kernel_drops();
         }
-        // Rejections stand in no equation: they are read before the gate is shut, to keep that short.
-        let readings = shared.registry.counters();
         let _shut = shared.gate.shut();
         // Read behind the gate: who was fed before it was shut stands in it.
         let roll = shared.roll.load();
@@ -166,7 +191,7 @@ impl Ledger {
         let listeners = roll.listeners.iter();
         Self {
             samples,
-            listeners: listeners.map(|row| row.listener.counts(row.removed, &readings)).collect(),
+            listeners: listeners.map(|row| row.listener.counts(row.removed, readings)).collect(),
             tiers: roll.tiers.iter().map(TierFates::take).collect(),
         }
     }
@@ -200,6 +225,23 @@ impl TierFates {
     /// Copies that fell to the tier's targets.
     pub fn offered(&self) -> u64 {
         self.targets.iter().map(|target| target.offered).sum()
+    }
+
+    fn faults(&self, faults: &mut Vec<String>) {
+        let (due, offered) = (self.due, self.offered());
+        if due != offered {
+            faults.push(format!("tier {}: due {due}, but offered {offered}", self.name));
+        }
+        for target in self.targets.iter().filter(|target| target.residual() > 0) {
+            let TargetFates { label, offered, recovered, sent, .. } = target;
+            let TargetFates { queued, in_flight, spooled, .. } = target;
+            let shed = target.shed();
+            faults.push(format!(
+                "tier {}, target {label}: offered {offered} + recovered {recovered}, but sent {sent} \
+                 + shed {shed} + queued {queued} + in flight {in_flight} + spooled {spooled}",
+                self.name
+            ));
+        }
     }
 
     /// What equations 2 and 3 leave unexplained in this tier.

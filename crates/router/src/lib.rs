@@ -22,6 +22,7 @@ mod handle;
 mod inlet;
 mod ledger;
 mod listen;
+mod memory;
 mod pipeline;
 pub mod plan;
 mod reload;
@@ -35,6 +36,7 @@ mod stage;
 mod tally;
 mod target;
 pub mod telemetry;
+mod watch;
 
 pub use handle::{Handle, SeriesSeen, TierView};
 pub use ledger::{Ledger, ListenerCounts, SampleFates, TargetFates, TierFates};

@@ -196,6 +196,8 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// Open client connections over all TCP listeners.
     pub connections_max: usize,
+    /// Bytes that all queues together may hold, taken chunks among them.
+    pub memory_bytes_max: usize,
     /// Distinct series counted exactly for the `hash.*` counters; beyond it they are estimates.
     pub series_max: usize,
     /// Series kept by name, to be listed: the first ones seen.
@@ -207,6 +209,7 @@ impl Default for Limits {
         Self {
             line_bytes_max: 4096,
             connections_max: 10_000,
+            memory_bytes_max: 1 << 30,
             series_max: 1_000_000,
             names_max: 10_000,
         }

@@ -1,9 +1,6 @@
 //! The router as a whole: bound, running, drained. Each step consumes the one before.
 
-use std::{
-    collections::HashMap, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread::JoinHandle,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread::JoinHandle, time::Duration};
 
 use coco_spool::{Budget, Root, disk::OsDisk};
 use thiserror::Error;
@@ -19,9 +16,10 @@ use crate::{
     listen::bind::{BindError, BoundListener, Sockets, bind},
     plan::{Plan, SpoolPlan},
     shard::{COMMANDS_MAX, ShardPlan},
-    shared::{Reports, Shared},
+    shared::Shared,
     spooler::Spooler,
     telemetry::Registry,
+    watch,
 };
 
 /// Clients on their way to a shard; more wait in the kernel's backlog.
@@ -36,12 +34,6 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// The same for the spooler, which has all that is left to write.
 const SPOOL_GRACE: Duration = Duration::from_secs(30);
-
-/// How often the kernel's drop counters are read.
-const DROPS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often trouble is summed up in the log.
-const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A thread could not be started; nothing runs.
 #[derive(Debug, Error)]
@@ -131,8 +123,7 @@ impl Bound {
         for (listener, socket) in tcp {
             held.accept(listener, socket, &shared);
         }
-        tokio::spawn(watch_drops(Arc::clone(&shared)));
-        tokio::spawn(sum_up(Arc::clone(&shared)));
+        watch::start(&shared);
         Ok(Running { shared, control: Arc::new(Control::new(held)), threads, dry, spooler })
     }
 }
@@ -161,24 +152,6 @@ fn spawn(plan: ShardPlan) -> Result<JoinHandle<()>, StartError> {
     let ended = |_| io::Error::other("it ended at once");
     is_started.recv().map_err(ended).flatten().map_err(failed)?;
     Ok(thread)
-}
-
-async fn watch_drops(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(DROPS_INTERVAL);
-    loop {
-        ticks.tick().await;
-        let roll = shared.roll.load_full();
-        roll.listeners.iter().for_each(|row| row.listener.poll_kernel_drops());
-    }
-}
-
-async fn sum_up(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(SUMMARY_INTERVAL);
-    let mut before = HashMap::new();
-    loop {
-        ticks.tick().await;
-        Reports::sum_up(&shared.registry, &mut before);
-    }
 }
 
 /// A router at work.

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     /// When each shard last showed that it lives, in milliseconds since `started`.
     heartbeats: Vec<AtomicU64>,
     started: Instant,
+    /// Bytes that all queues together held when last looked at.
+    memory: AtomicUsize,
     /// Bytes of unfinished pickle frames over all clients.
     pub(crate) unfinished_bytes: Arc<AtomicUsize>,
 }
@@ -71,6 +73,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             started: Instant::now(),
+            memory: AtomicUsize::new(0),
             unfinished_bytes: Arc::default(),
         }
     }
@@ -92,6 +95,16 @@ impl Shared {
         if let Some(weight) = self.blacklisted.see(arrival.hash, tick) {
             self.blacklisted.admit(arrival, weight, &[]);
         }
+    }
+
+    /// All queues together hold so many bytes.
+    pub(crate) fn note_memory(&self, bytes: usize) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that all queues together held, a tenth of a second ago at most.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// A shard is alive.

@@ -53,6 +53,7 @@ metrics_list! {
     DISCONNECTS = "coco_target_disconnects", "Connections to the target that ended.";
     LOOKUPS = "coco_lookup", "Names looked up through the API, by tier.";
     BLOCKED = "coco_listen_blocked_milliseconds", "Milliseconds that TCP clients were held back by a full queue.";
+    LEDGER_FAULTS = "coco_ledger_faults", "Seconds after which the ledger did not add up twice in a row; 0 unless Coco lost count.";
     RELOADS = "coco_reloads", "Configurations put in force without a restart.";
     RELOAD_FAILURES = "coco_reload_failures", "Reloads that changed nothing, because of a fault.";
 }

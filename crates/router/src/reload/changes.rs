@@ -74,6 +74,7 @@ impl Changes {
         changes.limits = [
             ("line", old.line_bytes_max == new.line_bytes_max),
             ("connections", old.connections_max == new.connections_max),
+            ("memory", old.memory_bytes_max == new.memory_bytes_max),
             ("series", old.series_max == new.series_max),
             ("names", old.names_max == new.names_max),
         ]

@@ -38,6 +38,8 @@ use crate::{
 pub enum Shed {
     /// The target's queue was full; its oldest samples went.
     QueueFull,
+    /// All queues together held too much memory, and this one more than its part.
+    Memory,
     /// The sample does not fit into one datagram of the tier's size.
     Oversize,
     /// The name is none that the relay whose names the tier follows would take.
@@ -54,8 +56,9 @@ pub enum Shed {
 
 impl Shed {
     /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
+        Self::Memory,
         Self::Oversize,
         Self::BadName,
         Self::Shutdown,
@@ -68,6 +71,7 @@ impl Shed {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
+            Self::Memory => "memory",
             Self::Oversize => "oversize",
             Self::BadName => "bad_name",
             Self::Shutdown => "shutdown",
@@ -156,9 +160,10 @@ impl Meters {
 
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, oversize, bad_name, shutdown, retired, age, corrupt] = &self.shed;
+        let [queue_full, memory, oversize, bad_name, shutdown, retired, age, corrupt] = &self.shed;
         match reason {
             Shed::QueueFull => queue_full,
+            Shed::Memory => memory,
             Shed::Oversize => oversize,
             Shed::BadName => bad_name,
             Shed::Shutdown => shutdown,
@@ -222,7 +227,8 @@ impl Target {
     pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> bool {
         self.open.fetch_sub(chunk.samples, Ordering::Relaxed);
         let offered = self.queue.offer(chunk, feeder);
-        self.meters.shed(Shed::QueueFull).add(offered.shed);
+        let why = if offered.by_memory { Shed::Memory } else { Shed::QueueFull };
+        self.meters.shed(why).add(offered.shed);
         if !chunk.is_empty() {
             // Too late: its worker has ended.
             self.meters.shed(self.end_reason()).add(chunk.samples);

@@ -45,6 +45,8 @@ pub(crate) struct Offered {
     pub(crate) full: bool,
     /// The queue is half full and does not spool.
     pub(crate) high: bool,
+    /// The bound was that of all queues' memory together.
+    pub(crate) by_memory: bool,
 }
 
 /// Samples that one target has yet to get.
@@ -63,6 +65,10 @@ struct Inner {
     chunks: VecDeque<Chunk>,
     bytes: usize,
     bytes_max: usize,
+    /// Bytes it may hold while all queues together hold too much; see `crate::memory`.
+    level: usize,
+    /// Bytes of what was taken and is not recycled.
+    taken: usize,
     block_timeout: Duration,
     in_flight: u64,
     /// When the queue became full; cleared when it is half empty again.
@@ -99,7 +105,13 @@ impl Queue {
     pub(crate) fn new(bytes_max: usize, on_full: OnFull, block_timeout: Duration) -> Self {
         let spooling = on_full == OnFull::Spool;
         Self {
-            inner: Mutex::new(Inner { spooling, bytes_max, block_timeout, ..Inner::default() }),
+            inner: Mutex::new(Inner {
+                spooling,
+                bytes_max,
+                level: usize::MAX,
+                block_timeout,
+                ..Inner::default()
+            }),
             ready: Notify::new(),
             room: Notify::new(),
             on_full,
@@ -131,9 +143,22 @@ impl Queue {
         self.room.notify_waiters();
     }
 
+    /// Bytes in memory: queued, and taken but not recycled.
+    pub(crate) fn footprint(&self) -> usize {
+        let inner = self.lock();
+        inner.bytes + inner.taken
+    }
+
+    /// Another bound from the memory of all queues together; `usize::MAX` is none.
+    pub(crate) fn set_level(&self, level: usize) {
+        let mut inner = self.lock();
+        inner.level = level;
+        self.make_room(&mut inner);
+    }
+
     /// Lets stream clients go on if the queue is half empty again.
     fn make_room(&self, inner: &mut Inner) {
-        if inner.full_since.is_some() && inner.bytes <= inner.bytes_max / 2 {
+        if inner.full_since.is_some() && inner.bytes <= inner.bound() / 2 {
             inner.full_since = None;
             self.holds_back.store(false, Ordering::Relaxed);
             self.room.notify_waiters();
@@ -149,8 +174,9 @@ impl Queue {
         if inner.ended {
             return offered;
         }
-        let bytes_max = inner.bytes_max;
-        let is_over = inner.bytes + chunk.weight() > bytes_max;
+        let bound = inner.bound();
+        offered.by_memory = bound < inner.bytes_max;
+        let is_over = inner.bytes + chunk.weight() > bound;
         if is_over && self.on_full == OnFull::ShedNewest {
             offered.shed = chunk.samples;
             chunk.clear();
@@ -169,10 +195,9 @@ impl Queue {
             offered.full = feeder == Feeder::Stream && patient;
         }
         inner.take_in(chunk);
-        offered.high =
-            self.on_full == OnFull::Spool && !inner.spooling && inner.bytes >= inner.bytes_max / 2;
+        offered.high = self.on_full == OnFull::Spool && !inner.spooling && inner.bytes >= bound / 2;
         if !offered.full {
-            offered.shed = inner.shed_to(bytes_max);
+            offered.shed = inner.shed_to(bound);
         }
         drop(inner);
         self.ready.notify_one();
@@ -191,7 +216,7 @@ impl Queue {
     /// tried.
     pub(crate) fn take_to_spool(&self, batch: &mut VecDeque<Chunk>, bytes: usize) {
         let inner = self.lock();
-        let bytes = bytes.min(inner.bytes_max / 4);
+        let bytes = bytes.min(inner.bound() / 4);
         self.take_from(inner, batch, bytes);
     }
 
@@ -203,20 +228,23 @@ impl Queue {
     ) {
         let mut taken = 0;
         while taken < bytes
-            && let Some(chunk) = inner.chunks.pop_front()
+            && let Some(mut chunk) = inner.chunks.pop_front()
         {
-            taken += chunk.weight();
+            chunk.charge = chunk.weight();
+            taken += chunk.charge;
             inner.in_flight += chunk.samples;
             batch.push_back(chunk);
         }
         inner.bytes -= taken;
+        inner.taken += taken;
         self.make_room(&mut inner);
     }
 
     /// Puts back what was taken and not settled, in front of all others.
     pub(crate) fn give_back(&self, chunks: &mut VecDeque<Chunk>) {
         let mut inner = self.lock();
-        while let Some(chunk) = chunks.pop_back() {
+        while let Some(mut chunk) = chunks.pop_back() {
+            inner.taken -= std::mem::take(&mut chunk.charge);
             inner.bytes += chunk.weight();
             inner.in_flight -= chunk.samples;
             inner.chunks.push_front(chunk);
@@ -239,7 +267,7 @@ impl Queue {
     /// Half full: what comes in is not sent as fast.
     pub(crate) fn is_high(&self) -> bool {
         let inner = self.lock();
-        inner.bytes >= inner.bytes_max / 2
+        inner.bytes >= inner.bound() / 2
     }
 
     /// `samples` of what was taken have met their fate.
@@ -249,8 +277,10 @@ impl Queue {
 
     /// Gives an emptied chunk back for reuse.
     pub(crate) fn recycle(&self, mut chunk: Chunk) {
+        let charge = chunk.charge;
         chunk.clear();
         let mut inner = self.lock();
+        inner.taken -= charge;
         if inner.spares.len() < SPARES_MAX {
             inner.spares.push(chunk);
         }
@@ -349,6 +379,10 @@ impl Queue {
 }
 
 impl Inner {
+    fn bound(&self) -> usize {
+        self.bytes_max.min(self.level)
+    }
+
     fn take_in(&mut self, chunk: &mut Chunk) {
         self.bytes += chunk.weight();
         if let Some(last) = self.chunks.back_mut()

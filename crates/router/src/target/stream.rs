@@ -164,7 +164,7 @@ fn pickle_all(outbox: &mut Outbox<'_>) {
     let mut lost = Vec::new();
     for chunk in outbox.chunks.iter_mut().filter(|chunk| chunk.format == Format::Lines) {
         let (mut pickled, bad_names) = pickled(chunk.bytes.get(chunk.start..).unwrap_or_default());
-        pickled.spooled = chunk.spooled;
+        (pickled.spooled, pickled.charge) = (chunk.spooled, chunk.charge);
         let from_disk = chunk.spooled.is_some();
         lost.push((Shed::BadName, from_disk, bad_names));
         lost.push((Shed::Oversize, from_disk, chunk.samples - pickled.samples - bad_names));

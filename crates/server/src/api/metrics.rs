@@ -87,6 +87,11 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             "Samples the ledger cannot explain; 0 when Coco has not lost count.",
             one(ledger.residual()),
         ),
+        (
+            "coco_queues_bytes",
+            "Bytes that all queues together hold; bounded by limits.memory.",
+            one(u64::try_from(handle.memory()).unwrap_or(u64::MAX)),
+        ),
         ("coco_connections", "Open client connections.", one(connections)),
         ("coco_process_start_time_seconds", "Unix time of the start.", one(started_unix)),
         (

@@ -99,6 +99,8 @@ fn coco(api: &Api) -> Value {
             (tier.name.clone(), object(targets))
         })),
         "ledger.residual": ledger.residual(),
+        "ledger.faults": handle.registry().counter(telemetry::LEDGER_FAULTS, &[]).get(),
+        "queues.bytes": handle.memory(),
         "connections": handle.connections(),
         "target": object(past.into_iter().chain(present).map(|t| (t.label.clone(), target(t)))),
         "process": {

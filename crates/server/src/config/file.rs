@@ -130,6 +130,7 @@ pub(super) struct Limits {
     pub(super) drain_timeout: Option<Leaf>,
     pub(super) line: Option<Leaf>,
     pub(super) connections: Option<Leaf>,
+    pub(super) memory: Option<Leaf>,
     pub(super) series: Option<Leaf>,
     pub(super) names: Option<Leaf>,
 }

@@ -13,7 +13,7 @@ mod spool;
 mod targets;
 mod tiers;
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use coco_router::plan::{Address, Limits, Plan};
 
@@ -68,6 +68,7 @@ fn process(
     };
     let queue_bytes = size("queue", &section.queue, tiers::QUEUE_BYTES, QUEUE_BYTES_DEFAULT);
     let line_bytes_max = size("line", &section.line, 64..=64 << 10, default.line_bytes_max);
+    let memory_bytes_max = size("memory", &section.memory, MEMORY_BYTES, default.memory_bytes_max);
     let mut count = |key, leaf: &Option<Leaf>, range, default| {
         let read = findings.read(&at.key(key), leaf.as_ref(), findings::integer(range));
         read.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
@@ -80,7 +81,7 @@ fn process(
         findings.read(&at.key(key), leaf.as_ref(), findings::duration).unwrap_or(default)
     };
     Process {
-        limits: Limits { line_bytes_max, connections_max, series_max, names_max },
+        limits: Limits { line_bytes_max, connections_max, memory_bytes_max, series_max, names_max },
         drain_timeout: time("drain_timeout", &section.drain_timeout, DRAIN_TIMEOUT_DEFAULT),
         queue_bytes,
         block_timeout: time("block_timeout", &section.block_timeout, BLOCK_TIMEOUT_DEFAULT),
@@ -126,6 +127,9 @@ fn remote_port(leaf: &Leaf) -> Result<u16, Refusal> {
     };
     address::read_port(&digits, 1).map_err(|why| Refusal::Value(why.to_string()))
 }
+
+/// Below this, a fleet's first second does not fit.
+const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 
 /// For each target: minutes of a small fleet, seconds of a large one.
 const QUEUE_BYTES_DEFAULT: usize = 64 << 20;
