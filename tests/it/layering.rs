@@ -4,7 +4,8 @@ use coco_tests::coco::root;
 use serde_json::Value;
 
 /// Each crate with what it may use of the project, and what it must not use of others.
-const RULES: [(&str, &[&str], &[&str]); 5] = [
+const RULES: [(&str, &[&str], &[&str]); 6] = [
+    ("coco-checks", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
     ("coco-ring", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
     ("coco-wire", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
     ("coco-spool", &[], &["tokio", "serde", "axum", "clap", "toml", "tracing", "metrics"]),
@@ -13,7 +14,7 @@ const RULES: [(&str, &[&str], &[&str]); 5] = [
         &["coco-ring", "coco-spool", "coco-wire"],
         &["axum", "clap", "toml", "serde", "anyhow"],
     ),
-    ("coco-server", &["coco-ring", "coco-spool", "coco-wire", "coco-router"], &[]),
+    ("coco-server", &["coco-checks", "coco-ring", "coco-spool", "coco-wire", "coco-router"], &[]),
 ];
 
 #[test]

@@ -1,0 +1,208 @@
+//! Two halves compared, and whether what was found is worth an alarm.
+
+use crate::{
+    autocorrelation, float,
+    grade::Grade,
+    ks::{Statistic, critical},
+    split::Halves,
+};
+
+/// Least number of rates in each half.
+pub const HALF_MIN: usize = 20;
+
+/// A warning is given up to so many times the probability of an alarm.
+const WARNING_FACTOR: f64 = 10.0;
+
+/// What counts as a change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rule {
+    /// Largest probability of a false alarm in one comparison, over all series that are tested together.
+    pub alpha: f64,
+    /// How many series are tested together; `alpha` is shared among them.
+    pub tested: usize,
+    /// Least shift of the median, as a share of the first half's.
+    pub min_change: f64,
+    /// Least shift of the median a second.
+    pub min_shift: f64,
+    /// Only a rise counts: fewer errors are no trouble.
+    pub only_rise: bool,
+    /// How many windows in a row must show it, 1 at least.
+    pub confirm: usize,
+}
+
+impl Rule {
+    /// The largest probability that is an alarm for one series.
+    #[must_use]
+    pub fn alarm_p(&self) -> f64 {
+        self.alpha / float(self.tested.max(1))
+    }
+
+    /// The largest probability that is a warning.
+    #[must_use]
+    pub fn warning_p(&self) -> f64 {
+        self.alarm_p() * WARNING_FACTOR
+    }
+}
+
+/// Two halves side by side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Comparison {
+    /// Rates in the first half.
+    pub n1: usize,
+    /// Rates in the second half.
+    pub n2: usize,
+    /// Median of the first half, a second.
+    pub before: f64,
+    /// Median of the second half, a second.
+    pub after: f64,
+    /// Largest distance of the distribution functions.
+    pub d: f64,
+    /// Its probability if all rates were independent.
+    pub p_independent: f64,
+    /// Mean lag-1 autocorrelation of the halves, 0 at least.
+    pub rho: f64,
+    /// The larger one of `p_independent` and that for so many fewer rates as `rho` says.
+    pub p: f64,
+}
+
+/// A half has fewer than [`HALF_MIN`] rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooFew {
+    /// Rates in the first half.
+    pub n1: usize,
+    /// Rates in the second half.
+    pub n2: usize,
+}
+
+impl Comparison {
+    /// Compares the halves.
+    ///
+    /// # Errors
+    /// When they have too few rates.
+    pub fn of(halves: &Halves) -> Result<Self, TooFew> {
+        let Halves { before, after } = halves;
+        let (n1, n2) = (before.len(), after.len());
+        let too_few = TooFew { n1, n2 };
+        if n1.min(n2) < HALF_MIN {
+            return Err(too_few);
+        }
+        let statistic = Statistic::of(before, after).ok_or(too_few)?;
+        let rho = autocorrelation::of_halves(before, after);
+        let p_independent = statistic.p();
+        Ok(Self {
+            n1,
+            n2,
+            before: median(before),
+            after: median(after),
+            d: statistic.d(),
+            p_independent,
+            rho,
+            p: p_independent.max(statistic.p_shrunk(rho)),
+        })
+    }
+
+    /// The shift of the median as a share of the first half's: -0.5 if it halved, infinite if it was 0.
+    #[must_use]
+    pub fn change(&self) -> f64 {
+        let shift = self.after - self.before;
+        if shift == 0.0 { 0.0 } else { shift / self.before.abs() }
+    }
+
+    /// What this comparison alone comes to.
+    #[must_use]
+    pub fn grade(&self, rule: &Rule) -> Grade {
+        let shift = self.after - self.before;
+        let is_worth_it = self.change().abs() >= rule.min_change
+            && shift.abs() >= rule.min_shift
+            && shift != 0.0
+            && (shift > 0.0 || !rule.only_rise);
+        match self.p {
+            p if is_worth_it && p <= rule.alarm_p() => Grade::Critical,
+            p if is_worth_it && p <= rule.warning_p() => Grade::Warning,
+            _ => Grade::Ok,
+        }
+    }
+
+    /// The distances at which these sizes warn and alarm, as far as they can.
+    #[must_use]
+    pub fn thresholds(&self, rule: &Rule) -> [Option<f64>; 2] {
+        [rule.warning_p(), rule.alarm_p()].map(|p| critical(self.n1, self.n2, p))
+    }
+}
+
+/// The middle value, or the mean of both middle ones.
+fn median(sample: &[f64]) -> f64 {
+    let mut sorted = sample.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
+    f64::midpoint(at(sorted.len().saturating_sub(1) / 2), at(sorted.len() / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule() -> Rule {
+        Rule {
+            alpha: 0.001,
+            tested: 1,
+            min_change: 0.1,
+            min_shift: 0.0,
+            only_rise: false,
+            confirm: 1,
+        }
+    }
+
+    /// Rates around these means that never repeat.
+    fn halves(before: f64, after: f64) -> Halves {
+        let noise = |mean: f64| {
+            (0..30).map(|k| mean * (1.0 + 0.01 * f64::from((k * 7) % 11 - 5))).collect()
+        };
+        Halves { before: noise(before), after: noise(after) }
+    }
+
+    fn grade(before: f64, after: f64, rule: &Rule) -> Grade {
+        Comparison::of(&halves(before, after)).unwrap().grade(rule)
+    }
+
+    #[test]
+    fn a_change_is_an_alarm_when_it_is_large_enough() {
+        assert_eq!(grade(200.0, 100.0, &rule()), Grade::Critical);
+        assert_eq!(grade(200.0, 230.0, &rule()), Grade::Critical);
+        assert_eq!(grade(200.0, 200.0, &rule()), Grade::Ok);
+        assert_eq!(grade(200.0, 215.0, &rule()), Grade::Ok, "certain, but small");
+        assert_eq!(grade(0.0, 5.0, &rule()), Grade::Critical);
+        assert_eq!(grade(5.0, 0.0, &rule()), Grade::Critical);
+        assert_eq!(grade(0.0, 0.0, &rule()), Grade::Ok);
+    }
+
+    #[test]
+    fn errors_must_rise_and_by_so_much_a_second() {
+        let errors = Rule { min_shift: 0.1, only_rise: true, ..rule() };
+        assert_eq!(grade(0.0, 0.05, &errors), Grade::Ok);
+        assert_eq!(grade(0.0, 0.2, &errors), Grade::Critical);
+        assert_eq!(grade(5.0, 0.0, &errors), Grade::Ok);
+    }
+
+    #[test]
+    fn many_series_share_one_alpha() {
+        let comparison = Comparison { p: 4e-4, ..Comparison::of(&halves(9.0, 5.0)).unwrap() };
+        assert_eq!(comparison.grade(&rule()), Grade::Critical);
+        assert_eq!(comparison.grade(&Rule { tested: 10, ..rule() }), Grade::Warning);
+        assert_eq!(comparison.grade(&Rule { tested: 100, ..rule() }), Grade::Ok);
+    }
+
+    #[test]
+    fn too_few_rates_are_not_compared() {
+        let halves = Halves { before: vec![1.0; 30], after: vec![1.0; 19] };
+        assert_eq!(Comparison::of(&halves), Err(TooFew { n1: 30, n2: 19 }));
+    }
+
+    #[test]
+    fn thresholds_are_those_of_the_sizes() {
+        let comparison = Comparison::of(&halves(9.0, 5.0)).unwrap();
+        assert_eq!(comparison.thresholds(&rule()), [Some(13.0 / 30.0), Some(0.5)]);
+        assert_eq!(comparison.before, 9.0);
+        assert_eq!(median(&[1.0, 4.0, 2.0, 3.0]), 2.5);
+    }
+}
