@@ -64,7 +64,7 @@ fn alarms(seed: u64, mut draw: impl FnMut(&mut Rng) -> Vec<f64>) -> f64 {
     };
     let alarms = (0..WINDOWS).filter(|_| is_alarm(&mut rng)).count();
     let share = 100.0 * alarms as f64 / WINDOWS as f64;
-    println!("seed {seed}: {alarms} alarms in {WINDOWS} windows, {share} %");
+    eprintln!("seed {seed}: {alarms} alarms in {WINDOWS} windows, {share} %");
     share
 }
 
@@ -146,7 +146,7 @@ fn three_days_of_traffic_raise_at_most_one_alarm_a_day_and_none_when_confirmed()
     let wandering: Vec<_> = (0..DAYS * A_DAY).map(|_| 200.0 * traffic.next(&mut rng)).collect();
     let (single, _) = episodes(&wandering, 1);
     let (confirmed, _) = episodes(&wandering, 3);
-    println!("AR(0.8): {single} episodes in {DAYS} days, {confirmed} with 3 in a row");
+    eprintln!("AR(0.8): {single} episodes in {DAYS} days, {confirmed} with 3 in a row");
     assert!(single <= DAYS, "{single}");
     assert_eq!(confirmed, 0);
 }
@@ -161,7 +161,9 @@ fn an_hourly_batch_is_a_change() {
     }
     let (single, share) = episodes(&values, 1);
     let (confirmed, confirmed_share) = episodes(&values, 3);
-    println!("batch: {single} episodes ({share}), {confirmed} ({confirmed_share}) with 3 in a row");
+    eprintln!(
+        "batch: {single} episodes ({share}), {confirmed} ({confirmed_share}) with 3 in a row"
+    );
     assert!(single >= 20 * DAYS, "{single}");
     assert!(confirmed_share <= share, "{confirmed_share}");
 }
@@ -183,7 +185,7 @@ fn delays(seed: u64, factor: f64, confirm: usize) -> Vec<f64> {
         })
         .collect();
     delays.sort_by(f64::total_cmp);
-    println!("x{factor}, confirm {confirm}: median {} s, last {} s", delays[50], delays[99]);
+    eprintln!("x{factor}, confirm {confirm}: median {} s, last {} s", delays[50], delays[99]);
     delays
 }
 

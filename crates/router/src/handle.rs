@@ -104,6 +104,12 @@ impl Handle {
         self.shared.routes.load().tiers.iter().for_each(|tier| tier.lookups.add(count));
     }
 
+    /// Names looked up in each tier.
+    pub fn lookups(&self) -> Vec<(String, u64)> {
+        let routes = self.shared.routes.load();
+        routes.tiers.iter().map(|tier| (tier.name.clone(), tier.lookups.get())).collect()
+    }
+
     /// All fates, exact at one moment.
     pub fn ledger(&self) -> Ledger {
         Ledger::take(&self.shared)

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod explain;
+mod history;
 pub mod lookup;
 pub mod plan;
 mod reload;

@@ -70,7 +70,7 @@ fn log_to_stderr() {
 }
 
 async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
-    let Config { plan, api: api_address, drain_timeout, notes, .. } = config;
+    let Config { plan, api: api_address, drain_timeout, measure_interval, notes } = config;
     for note in notes {
         tracing::warn!("{note}");
     }
@@ -88,8 +88,11 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let status = Arc::new(Status::new(drain_timeout));
     let (handle, api) = (running.handle(), api_address);
-    let reloader = Reloader { file, handle, api, status: Arc::clone(&status), hangup };
-    let api = Api::new(running.handle(), started, reloader.start(), Arc::clone(&status));
+    let reloads =
+        Reloader { file, handle, api, measure_interval, status: Arc::clone(&status), hangup }
+            .start();
+    let api = Api::new(running.handle(), started, reloads, Arc::clone(&status), measure_interval);
+    tokio::spawn(api::keep_history(api.clone()));
     tracing::info!(address = %api_socket.local_addr()?, "api listening");
     let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone())));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "coco runs");

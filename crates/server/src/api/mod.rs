@@ -5,6 +5,7 @@
 mod embedded;
 mod explain;
 mod health;
+mod history;
 mod ledger;
 mod lookup;
 mod metrics;
@@ -34,12 +35,16 @@ use serde_json::{Value, json};
 use tower::ServiceBuilder;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
+pub(crate) use history::keep_history;
 pub(crate) use ledger::as_json as ledger_as_json;
 pub(crate) use lookup::as_object as owners_as_object;
 pub(crate) use series::{key_name, protocol as protocol_name, transport};
 pub(crate) use serve::serve;
 
-use crate::reload::{Reloads, Status};
+use crate::{
+    history::History,
+    reload::{Reloads, Status},
+};
 
 /// Longest time for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,17 +60,20 @@ pub(crate) struct Api {
     started_unix: u64,
     reloads: Reloads,
     status: Arc<Status>,
+    history: Arc<History>,
 }
 
 impl Api {
-    /// The API of a router that started at this Unix second.
+    /// The API of a router that started at this Unix second; its numbers are recorded each `interval`.
     pub(crate) fn new(
         handle: Handle,
         started_unix: u64,
         reloads: Reloads,
         status: Arc<Status>,
+        interval: Duration,
     ) -> Self {
-        Self { handle, draining: Arc::default(), started_unix, reloads, status }
+        let history = Arc::new(History::new(interval));
+        Self { handle, draining: Arc::default(), started_unix, reloads, status, history }
     }
 
     /// From now on `/readyz` says that this process takes nothing new.
@@ -97,6 +105,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/embedded", get(embedded::embedded))
         .route("/ledger", get(ledger::ledger))
         .route("/debug/vars", get(vars::vars))
+        .route("/debug/history", get(history::history))
         .route("/metrics", get(metrics::metrics))
         .route("/reload", post(reload::reload))
         .route("/livez", get(health::livez))
@@ -119,6 +128,7 @@ const INDEX: &str = concat!(
 /series              the series known by name, one a line
 /blacklisted         series that the filter took out, and when they were last seen
 /debug/vars          counters as expvar JSON
+/debug/history?name=coco.send.*&window=10m    the same counters over the last hour
 /metrics             counters for Prometheus
 /reload              POST, from this machine only: reads the configuration file again
 /livez               200 while the data path is alive

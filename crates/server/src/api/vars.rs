@@ -45,9 +45,25 @@ fn memstats() -> Value {
 const PAGE_BYTES: u64 = 4096;
 
 fn coco(api: &Api) -> Value {
+    let mut all = counters(api);
+    let tiers = api.handle.tiers();
+    if let Value::Object(all) = &mut all {
+        for (name, value) in [
+            ("hash.hosts", by_target(&tiers, |tier| &tier.keys)),
+            ("hash.metrics", by_target(&tiers, |tier| &tier.series)),
+            ("hash.metrics_per_host", object(tiers.iter().map(|t| (t.name.clone(), per_host(t))))),
+            ("hash.estimated", u64::from(api.handle.is_estimated()).into()),
+        ] {
+            all.insert(name.to_owned(), value);
+        }
+    }
+    all
+}
+
+/// All but the numbers of distinct keys, for which every host has to be looked at.
+pub(super) fn counters(api: &Api) -> Value {
     let (handle, started_unix) = (&api.handle, api.started_unix);
     let ledger = handle.ledger();
-    let tiers = handle.tiers();
     let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
     // A target that was taken out of one tier may be in force in another: that one counts.
     let (present, past): (Vec<_>, Vec<_>) = targets().partition(|t| t.state != "removed");
@@ -70,11 +86,7 @@ fn coco(api: &Api) -> Value {
         },
         "send": send(&ledger),
         "queues": { "raw": 0, "filtered": sum(|t| t.queued + t.in_flight) },
-        "lookup": object(tiers.iter().map(|tier| (tier.name.clone(), tier.lookups.into()))),
-        "hash.hosts": by_target(&tiers, |tier| &tier.keys),
-        "hash.metrics": by_target(&tiers, |tier| &tier.series),
-        "hash.metrics_per_host": object(tiers.iter().map(|t| (t.name.clone(), per_host(t)))),
-        "hash.estimated": u64::from(handle.is_estimated()),
+        "lookup": object(handle.lookups().into_iter().map(|(tier, count)| (tier, count.into()))),
         "errors": {
             "fetch.receive": receive_errors,
             "listen.receive": receive_errors,

@@ -22,6 +22,7 @@ use std::{fs::File, io::Read, path::Path, time::Duration};
 use coco_router::plan::{Address, Plan};
 
 pub use error::{ConfigError, Fault};
+pub(crate) use units::duration;
 
 use document::Document;
 use findings::Findings;
@@ -36,6 +37,8 @@ pub struct Config {
     pub api: Address,
     /// How long a stopping process may take to send what it holds.
     pub drain_timeout: Duration,
+    /// How often the process records its own numbers.
+    pub measure_interval: Duration,
     /// What an operator should know about this file, each on one line with its place; no faults.
     pub notes: Vec<String>,
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 /// Why a text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum DurationError {
+pub(crate) enum DurationError {
     /// Nothing there.
     #[error("it is empty")]
     Empty,
@@ -55,7 +55,7 @@ pub(super) enum SizeError {
 }
 
 /// Reads a duration such as "300ms", "1m30s" or "1.5h".
-pub(super) fn duration(text: &str) -> Result<Duration, DurationError> {
+pub(crate) fn duration(text: &str) -> Result<Duration, DurationError> {
     let mut rest = match text.strip_prefix('-') {
         Some(_) => return Err(DurationError::Negative),
         None => text.strip_prefix('+').unwrap_or(text),

@@ -57,6 +57,8 @@ pub(crate) struct Reloader {
     pub(crate) handle: Handle,
     /// Where the API listens: that stays until a restart.
     pub(crate) api: Address,
+    /// How often numbers are recorded: that stays as well.
+    pub(crate) measure_interval: Duration,
     pub(crate) status: Arc<Status>,
     /// SIGHUP.
     pub(crate) hangup: Signal,
@@ -106,11 +108,14 @@ impl Reloader {
             Ok(Err(error)) => return Outcome::Faulty(error),
             Err(error) => return Outcome::Failed(error.to_string()),
         };
-        let Config { plan, api, drain_timeout, notes } = config;
+        let Config { plan, api, drain_timeout, measure_interval, notes } = config;
         match self.handle.reload(plan, drain_timeout).await {
             Ok(mut changes) => {
                 if api != self.api {
                     changes.restart.push("api.bind".to_owned());
+                }
+                if measure_interval != self.measure_interval {
+                    changes.restart.push("measure.interval".to_owned());
                 }
                 if self.status.set_drain_timeout(drain_timeout) {
                     changes.limits.push("drain_timeout");

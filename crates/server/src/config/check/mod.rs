@@ -31,7 +31,7 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let api = api(file.api.as_ref(), &root.key("api"), findings);
     let listeners = listeners::listeners(file, &api, findings);
     let blacklist = filter::blacklist(file.filter.as_ref(), &root.key("filter"), findings);
-    measure(file.measure.as_ref(), &root.key("measure"), findings);
+    let measure_interval = measure(file.measure.as_ref(), &root.key("measure"), findings);
     fetch(file.fetch.as_ref(), &root.key("fetch"), findings);
     let spool = spool::spool(file.spool.as_ref(), &root.key("spool"), findings);
     let surroundings = tiers::Surroundings {
@@ -44,7 +44,8 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let limits = process.limits;
     let plan = Plan { listeners: listeners.plans, blacklist, tiers, limits, spool };
     notes::notes(&plan, findings);
-    Config { plan, api, drain_timeout: process.drain_timeout, notes: Vec::new() }
+    let drain_timeout = process.drain_timeout;
+    Config { plan, api, drain_timeout, measure_interval, notes: Vec::new() }
 }
 
 /// `[limits]`: bounds of the process, and what tiers take when they say nothing.
@@ -97,9 +98,20 @@ fn api(node: Option<&Node<file::Api>>, at: &KeyPath, findings: &mut Findings<'_>
 }
 
 /// `[measure]`
-fn measure(node: Option<&Node<file::Measure>>, at: &KeyPath, findings: &mut Findings<'_>) {
-    let interval = findings.table(at, node).and_then(|section| section.interval.as_ref());
-    findings.read(&at.key("interval"), interval, findings::duration);
+fn measure(
+    node: Option<&Node<file::Measure>>,
+    at: &KeyPath,
+    findings: &mut Findings<'_>,
+) -> Duration {
+    let leaf = findings.table(at, node).and_then(|section| section.interval.as_ref());
+    let interval =
+        findings.read(&at.key("interval"), leaf, |leaf| match findings::duration(leaf)? {
+            short if short < MEASURE_INTERVAL_MIN => {
+                Err(Refusal::Value(format!("{short:?} is less than 100ms")))
+            }
+            interval => Ok(interval),
+        });
+    interval.unwrap_or(MEASURE_INTERVAL_DEFAULT)
 }
 
 /// `[fetch]`: noodle reads it; a fault in it should not wait until noodle starts.
@@ -127,6 +139,12 @@ fn remote_port(leaf: &Leaf) -> Result<u16, Refusal> {
     };
     address::read_port(&digits, 1).map_err(|why| Refusal::Value(why.to_string()))
 }
+
+/// That of Coco 1.x.
+const MEASURE_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// More often, taking snapshots of a large fleet would be work.
+const MEASURE_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// Below this, a fleet's first second does not fit.
 const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
