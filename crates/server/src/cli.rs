@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client::ApiUrl, plan::Percent};
+use crate::{client::ApiUrl, ks::Ks, plan::Percent};
 
 /// Carries every metric of a fleet to the storage node that owns it.
 ///
@@ -55,6 +55,12 @@ pub enum Command {
     ///
     /// Exit status: 0 done, 3 `verify` found damage.
     Spool(Spool),
+    /// Has a rate changed, and is it wrong now? A check for Nagios and Consul
+    ///
+    /// Compares both halves of a window with a two-sample Kolmogorov-Smirnov test, and looks at the newest
+    /// readings for errors that last, targets that get nothing of what is due to them, and a ledger that
+    /// does not add up. Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    Ks(Ks),
 }
 
 /// Arguments of `coco spool`.
@@ -170,6 +176,7 @@ Examples:
   coco /etc/coco.toml                         run
   coco lookup --config /etc/coco.toml web-17  who owns web-17, in each tier
   coco plan /etc/coco.toml next.toml          what moves when next.toml takes its place
+  coco ks send --host coco-1 --window 10m     has the rate to a target changed?
   coco explain web-17.load                    all that decides about it, from the running Coco
 
 Exit status: 0 done, 1 failed while running, 2 usage, 3 not as asked, 78 faulty configuration.";

@@ -10,6 +10,7 @@ pub mod client;
 pub mod config;
 pub mod explain;
 mod history;
+pub mod ks;
 pub mod lookup;
 pub mod plan;
 mod reload;

@@ -11,6 +11,7 @@ use coco_server::{
     cli::{Cli, Command},
     config::{Config, ConfigError},
     explain::explain,
+    ks::{self, ks},
     lookup::lookup,
     plan::{Verdict, plan},
     run::run,
@@ -28,7 +29,12 @@ const BAD_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
-    let result = match Cli::parse() {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if ks::is_meant(std::env::args_os()) => return ks::usage(&error),
+        Err(error) => error.exit(),
+    };
+    let result = match cli {
         Cli { command: Some(Command::Check(args)), .. } => check(&args).map(done),
         Cli { command: Some(Command::Lookup(args)), .. } => lookup(&args).map(done),
         Cli { command: Some(Command::Explain(args)), .. } => explain(&args).map(done),
@@ -38,6 +44,7 @@ fn main() -> ExitCode {
                 Verdict::Exceeded => ExitCode::from(NOT_AS_ASKED),
             })
         }
+        Cli { command: Some(Command::Ks(args)), .. } => return ks(&args),
         Cli { command: Some(Command::Spool(args)), .. } => spool(&args).map(done),
         Cli { config: Some(path), .. } => {
             let run = |config| run(config, Some(path.clone()));

@@ -14,6 +14,13 @@ pub struct Percent(f64);
 /// It is never NaN.
 impl Eq for Percent {}
 
+impl Percent {
+    /// As a share, 0 to 1.
+    pub(crate) fn share(self) -> f64 {
+        self.0 / 100.0
+    }
+}
+
 impl FromStr for Percent {
     type Err = PercentError;
 

@@ -1,0 +1,120 @@
+//! Getting the numbers: bounded in time and in bytes, and with a reason for whatever goes wrong.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+/// Longest time until a connection stands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// From the name of the host to the last byte.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Longest answer or file.
+const BYTES_MAX: u64 = 32 << 20;
+
+/// As much of an answer as is shown.
+const SHOWN_CHARS: usize = 120;
+
+/// The JSON that `GET url` answers.
+pub(super) fn json(url: &str) -> anyhow::Result<Value> {
+    let body = get(url).with_context(|| format!("GET {url}"))?;
+    parse(&body).with_context(|| format!("GET {url}"))
+}
+
+fn get(url: &str) -> anyhow::Result<Vec<u8>> {
+    if url.starts_with("https://") {
+        bail!("only plain HTTP is spoken; say http://");
+    }
+    let config = ureq::Agent::config_builder()
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_global(Some(ANSWER_TIMEOUT))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .build();
+    let answer = ureq::Agent::new_with_config(config).get(url).call().context("no answer")?;
+    let status = answer.status();
+    let body = bounded(answer.into_body().into_reader()).context("half an answer")?;
+    if status == ureq::http::StatusCode::OK {
+        return Ok(body);
+    }
+    bail!("answered {status}: {}", said(&body))
+}
+
+/// The message of a JSON error, or the beginning of whatever it is.
+fn said(body: &[u8]) -> String {
+    let json = serde_json::from_slice::<Value>(body).ok();
+    let error = json.as_ref().and_then(|json| json["error"].as_str());
+    error.map_or_else(|| beginning(body), str::to_owned)
+}
+
+/// A file, which need not be one that ends.
+pub(super) fn file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let read = |path| -> anyhow::Result<Vec<u8>> { Ok(bounded(File::open(path)?)?) };
+    read(path).with_context(|| path.display().to_string())
+}
+
+fn bounded(reader: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    reader.take(BYTES_MAX + 1).read_to_end(&mut body)?;
+    match u64::try_from(body.len()) {
+        Ok(length) if length <= BYTES_MAX => Ok(body),
+        _ => Err(std::io::Error::new(ErrorKind::FileTooLarge, "it is larger than 32 MiB")),
+    }
+}
+
+/// Reads JSON, and says what it is instead.
+pub(super) fn parse(body: &[u8]) -> anyhow::Result<Value> {
+    match body.trim_ascii_start() {
+        [] => bail!("the answer is empty"),
+        [b'<', ..] => bail!("that is HTML or XML and not JSON: {}", beginning(body)),
+        _ => {}
+    }
+    let json: Value = match serde_json::from_slice(body) {
+        Ok(json) => json,
+        Err(error) if error.is_eof() => bail!("the JSON ends too early: {error}"),
+        Err(error) => bail!("that is no JSON ({error}): {}", beginning(body)),
+    };
+    match json["error"].as_str() {
+        Some(error) => bail!("it answers with an error: {error}"),
+        None => Ok(json),
+    }
+}
+
+fn beginning(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).trim().chars().take(SHOWN_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_is_told() {
+        for (body, why) in [
+            (&b""[..], "the answer is empty"),
+            (b" \n", "the answer is empty"),
+            (b"<html>\n<body>", "that is HTML or XML and not JSON: <html>\n<body>"),
+            (b"{\"a\":", "the JSON ends too early: EOF while parsing a value at line 1 column 5"),
+            (b"hello", "that is no JSON (expected value at line 1 column 1): hello"),
+            (b"{\"error\":\"no such host\"}", "it answers with an error: no such host"),
+        ] {
+            assert_eq!(parse(body).unwrap_err().to_string(), why);
+        }
+        let deep = "[".repeat(100_000);
+        assert!(parse(deep.as_bytes()).unwrap_err().to_string().contains("recursion limit"));
+        assert_eq!(parse(b"[1]").unwrap(), serde_json::json!([1]));
+    }
+
+    #[test]
+    fn endless_input_is_cut_off() {
+        assert_eq!(bounded(std::io::repeat(b'x')).unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+}

@@ -1,0 +1,182 @@
+//! The router's own history: `GET /debug/history`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use coco_checks::rates::{Reading, rates};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::{Data, Series, router, shown};
+use crate::{
+    history::SPAN,
+    ks::{
+        args::{Options, What},
+        ask, span,
+    },
+};
+
+/// Asks for a window and somewhat more: for the reading before it, and for the windows that confirm.
+pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
+    let window = options.window.0;
+    if window > SPAN {
+        let (window, span) = (span(window.as_secs_f64()), span(SPAN.as_secs_f64()));
+        bail!("--window {window} is more than the {span} that a router keeps");
+    }
+    let asked = window.saturating_mul(3).div_f64(2.0).min(SPAN);
+    let mut url = format!("{}/debug/history?window={}ms", router(options)?, asked.as_millis());
+    for name in names(what, options) {
+        url.push_str(&format!("&name={}", utf8_percent_encode(&name, PLAIN)));
+    }
+    let json = ask::json(&url)
+        .context("asking for the history, which a Coco has since 2.0; others with --source")?;
+    Ok(Data { from: url, ..data(&json, what, options)? })
+}
+
+/// What of a name needs no encoding.
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'*').remove(b':');
+
+fn names(what: What, options: &Options) -> Vec<String> {
+    let target = options.target.as_deref();
+    let mut names = vec!["coco.ledger.residual".to_owned()];
+    match what {
+        What::Errors => names.push(match target {
+            Some(target) => format!("coco.target.{target}*.refused"),
+            None => "coco.errors.*".to_owned(),
+        }),
+        What::Send => {
+            let target = target.map_or_else(|| "*".to_owned(), |target| format!("{target}*"));
+            names.push("coco.filter.accepted".to_owned());
+            names.push(format!("coco.send.{target}"));
+            names.push(format!("coco.ledger.*.{target}.offered"));
+            names.push(format!("coco.target.{target}.state"));
+        }
+    }
+    names
+}
+
+/// Reads the answer.
+pub(super) fn data(json: &Value, what: What, options: &Options) -> anyhow::Result<Data> {
+    let number = |key: &str| json[key].as_f64();
+    let times = json["times"].as_array().map(|times| times.iter().filter_map(Value::as_f64));
+    let (Some(times), Some(interval), Some(all)) =
+        (times, number("interval"), json["series"].as_object())
+    else {
+        bail!("no list `times`, `interval` and `series`: that is no history");
+    };
+    let times: Vec<f64> = times.collect();
+    let incarnation = json["incarnation"].as_u64().unwrap_or_default();
+    let Some(&newest) = times.last() else { bail!("the history is empty") };
+    let columns = all.iter().filter_map(|(name, values)| {
+        let values = values.as_array()?.iter().map(Value::as_f64).collect::<Vec<_>>();
+        Some((name.strip_prefix("coco.")?.to_owned(), values))
+    });
+    let columns: BTreeMap<String, Vec<Option<f64>>> = columns.collect();
+    if let Some((name, values)) = columns.iter().find(|(_, values)| values.len() != times.len()) {
+        bail!("{name} has {} values at {} times", values.len(), times.len());
+    }
+    let rates_of = |values: &[Option<f64>]| {
+        let reading = |(&time, &value)| Reading { time, value, incarnation };
+        rates(&times.iter().zip(values).map(reading).collect::<Vec<_>>(), interval)
+    };
+    let series = columns.iter().filter_map(|(name, values)| {
+        let shown = shown(what, options, name)?;
+        if is_removed(&columns, &shown) {
+            return None;
+        }
+        let due = (what == What::Send).then(|| due(&columns, &shown)).flatten();
+        let due = due.map(|due| rates_of(&due));
+        Some(Series { name: shown, rates: rates_of(values), due })
+    });
+    Ok(Data {
+        interval,
+        newest,
+        now: number("now"),
+        started: number("start_time"),
+        series: series.collect(),
+        residual: columns.get("ledger.residual").cloned().unwrap_or_default(),
+        ..Data::default()
+    })
+}
+
+/// A reload took the target out: that it gets nothing is meant.
+fn is_removed(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> bool {
+    const REMOVED: f64 = 3.0;
+    let state = columns.get(&format!("target.{target}.state"));
+    state.and_then(|values| *values.last()?) == Some(REMOVED)
+}
+
+/// What fell to a target, over all tiers; without that, all that was accepted.
+fn due(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> Option<Vec<Option<f64>>> {
+    let end = format!(".{target}.offered");
+    let offered = columns.iter().filter(|(name, _)| {
+        name.strip_prefix("ledger.").and_then(|name| name.strip_suffix(&end)).is_some()
+    });
+    let sum = offered.map(|(_, values)| values.clone()).reduce(|mut sum, values| {
+        for (sum, value) in sum.iter_mut().zip(values) {
+            *sum = match (*sum, value) {
+                (Some(a), Some(b)) => Some(a + b),
+                (a, b) => a.or(b),
+            };
+        }
+        sum
+    });
+    sum.or_else(|| columns.get("filter.accepted").cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::ks::args::Old;
+
+    fn options(line: &str) -> Options {
+        Old::try_parse_from(format!("x {line}").trim().split(' ')).unwrap().options
+    }
+
+    #[test]
+    fn targets_come_with_what_is_due_to_them() {
+        let json = json!({
+            "interval": 10, "incarnation": 7, "start_time": 7, "now": 21.0, "times": [0, 10, 20],
+            "series": {
+                "coco.send.a:1": [0, 10, 20],
+                "coco.send.b:1": [0, null, 0],
+                "coco.send.c:1": [5, 5, 5],
+                "coco.send.total": [5, 15, 25],
+                "coco.target.c:1.state": [1, 1, 3],
+                "coco.ledger.short.a:1.offered": [0, 20, 40],
+                "coco.ledger.long.a:1.offered": [0, 10, 20],
+                "coco.filter.accepted": [0, 100, 200],
+                "coco.ledger.residual": [0, 0, 1],
+            },
+        });
+        let data = data(&json, What::Send, &options("")).unwrap();
+        let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
+        assert_eq!(names, ["a:1", "b:1"]);
+        let value = |rates: &coco_checks::rates::Rates| rates.rates[0].value;
+        assert_eq!(value(&data.series[0].rates), 1.0);
+        assert_eq!(value(data.series[0].due.as_ref().unwrap()), 3.0);
+        assert_eq!(value(data.series[1].due.as_ref().unwrap()), 10.0);
+        assert_eq!(data.residual, [Some(0.0), Some(0.0), Some(1.0)]);
+        assert_eq!((data.newest, data.now, data.started), (20.0, Some(21.0), Some(7.0)));
+    }
+
+    #[test]
+    fn an_empty_or_strange_history_is_an_error() {
+        for (json, why) in [
+            (json!({}), "no list `times`"),
+            (json!([]), "no list `times`"),
+            (json!({"interval": 10, "times": [], "series": {}}), "the history is empty"),
+            (
+                json!({"interval": 10, "times": [1, 2], "series": {"coco.send.a": [1]}}),
+                "send.a has 1 values at 2 times",
+            ),
+        ] {
+            let said = data(&json, What::Send, &options("")).unwrap_err().to_string();
+            assert!(said.contains(why), "{json}: {said}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Series of numbers, whatever they were read from.
+
+mod graphite;
+mod history;
+mod table;
+mod vars;
+mod visage;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::bail;
+use coco_checks::rates::{Rates, Reading, given, rates};
+use serde_json::Value;
+
+use super::{
+    args::{Ks, Options, Origin, What},
+    ask,
+};
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Data {
+    /// The URL or file.
+    pub(super) from: String,
+    /// Seconds between two readings.
+    pub(super) interval: f64,
+    /// Unix time of the newest reading; the window ends there.
+    pub(super) newest: f64,
+    /// Unix time of the source when it was asked, if what it says should be fresh.
+    pub(super) now: Option<f64>,
+    /// Unix time at which the process started, if that is told.
+    pub(super) started: Option<f64>,
+    /// What is to be judged.
+    pub(super) series: Vec<Series>,
+    /// What the ledger cannot explain, reading by reading.
+    pub(super) residual: Vec<Option<f64>>,
+    /// There are too few readings by nature: only levels can be judged.
+    pub(super) levels_only: bool,
+}
+
+/// One series.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Series {
+    /// Name to show.
+    pub(super) name: String,
+    /// How fast it grew.
+    pub(super) rates: Rates,
+    /// For what is sent: how fast that grew which is due, if that is told.
+    pub(super) due: Option<Rates>,
+}
+
+/// Readings under a name, not yet rates.
+#[derive(Debug, Clone, PartialEq)]
+struct Raw {
+    name: String,
+    readings: Vec<Reading>,
+    are_rates: bool,
+}
+
+/// Asks, or reads the file.
+pub(super) fn read(args: &Ks) -> anyhow::Result<Data> {
+    let Ks { what, options } = args;
+    match options.origin() {
+        Origin::History => history::read(*what, options),
+        Origin::Vars => vars::read(*what, options),
+        Origin::Visage => {
+            let url = visage::url(*what, options, unix_now())?;
+            let json = ask::json(&url)?;
+            fresh(from_raw(visage::series(&json, options.window.0, unix_now())?, url)?)
+        }
+        Origin::Graphite => {
+            let Some(url) = options.url.clone() else { bail!("--source graphite needs --url") };
+            let json = ask::json(&url)?;
+            fresh(from_raw(graphite::series(&json, options.rates)?, url)?)
+        }
+        Origin::File => {
+            let Some(path) = &options.file else { bail!("--source file needs --file") };
+            of_file(&ask::file(path)?, path.display().to_string(), args)
+        }
+    }
+}
+
+/// Recognises what the file holds.
+fn of_file(bytes: &[u8], from: String, args: &Ks) -> anyhow::Result<Data> {
+    let Ks { what, options } = args;
+    if !matches!(bytes.trim_ascii_start(), [b'{' | b'[' | b'<', ..]) {
+        return from_raw(table::series(bytes, options.rates)?, from);
+    }
+    let json = ask::parse(bytes)?;
+    match &json {
+        Value::Array(_) => from_raw(graphite::series(&json, options.rates)?, from),
+        Value::Object(map) if map.contains_key("times") => {
+            let data = history::data(&json, *what, options)?;
+            Ok(Data { from, now: None, ..data })
+        }
+        Value::Object(map) if map.contains_key("coco") => {
+            bail!("{from}: one reading of /debug/vars has no rates")
+        }
+        _ => from_raw(visage::series(&json, options.window.0, unix_now())?, from),
+    }
+}
+
+/// The data of a source that knows nothing of processes.
+fn from_raw(raw: Vec<Raw>, from: String) -> anyhow::Result<Data> {
+    let times = |raw: &Raw| {
+        let known = raw.readings.iter().filter(|reading| reading.value.is_some());
+        known.map(|reading| reading.time).collect::<Vec<_>>()
+    };
+    let newest = raw.iter().flat_map(times).fold(f64::NEG_INFINITY, f64::max);
+    if !newest.is_finite() {
+        bail!("{from}: there are no values");
+    }
+    let distances = raw.iter().flat_map(|raw| distances(&raw.readings));
+    let interval = middle(distances.collect());
+    let series = raw.into_iter().map(|raw| Series {
+        name: raw.name,
+        rates: if raw.are_rates { given(&raw.readings) } else { rates(&raw.readings, interval) },
+        due: None,
+    });
+    Ok(Data { from, interval, newest, series: series.collect(), ..Data::default() })
+}
+
+/// The same, but the newest reading should be of now.
+fn fresh(data: Data) -> anyhow::Result<Data> {
+    Ok(Data { now: Some(unix_now()), ..data })
+}
+
+fn distances(readings: &[Reading]) -> Vec<f64> {
+    let distance = |pair: &[Reading]| match pair {
+        [a, b] => b.time - a.time,
+        _ => 0.0,
+    };
+    readings.windows(2).map(distance).filter(|distance| *distance > 0.0).collect()
+}
+
+/// The usual distance of two readings; 0 if there are no two.
+fn middle(mut distances: Vec<f64>) -> f64 {
+    distances.sort_unstable_by(f64::total_cmp);
+    distances.get(distances.len() / 2).copied().unwrap_or_default()
+}
+
+fn unix_now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// The address of the router's API.
+fn router(options: &Options) -> anyhow::Result<String> {
+    let host = options.host.trim_start_matches("http://").trim_end_matches('/');
+    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
+        bail!("--host {host}: give HOST or HOST:PORT");
+    }
+    let has_port = match host.rsplit_once(':') {
+        // An IPv6 address without a port ends with its bracket.
+        Some((before, port)) => {
+            !port.contains(']') && (!before.contains(':') || before.ends_with(']'))
+        }
+        None => false,
+    };
+    match host {
+        bare if bare.parse::<std::net::Ipv6Addr>().is_ok() => Ok(format!("http://[{bare}]:9090")),
+        host if has_port => Ok(format!("http://{host}")),
+        host => Ok(format!("http://{host}:9090")),
+    }
+}
+
+/// Errors that have two names: one is enough.
+const ALIASES: [&str; 2] = ["listen.receive", "send.dial"];
+
+/// The name to show of a series under `coco` if it is one to judge: errors by kind, or targets.
+fn shown(what: What, options: &Options, name: &str) -> Option<String> {
+    let target = |name: &str| {
+        let asked = options.target.as_deref();
+        asked.is_none_or(|asked| asked == name || name.strip_prefix(asked).is_some_and(is_port))
+    };
+    match (what, &options.target) {
+        (What::Errors, None) => {
+            let kind = name.strip_prefix("errors.")?;
+            (!ALIASES.contains(&kind)).then(|| kind.to_owned())
+        }
+        (What::Errors, Some(_)) => {
+            let name = name.strip_prefix("target.")?.strip_suffix(".refused")?;
+            target(name).then(|| name.to_owned())
+        }
+        (What::Send, _) => {
+            let name = name.strip_prefix("send.")?;
+            (name != "total" && target(name)).then(|| name.to_owned())
+        }
+    }
+}
+
+fn is_port(rest: &str) -> bool {
+    rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::ks::args::Old;
+
+    fn options(line: &str) -> Options {
+        Old::try_parse_from(format!("x {line}").trim().split(' ')).unwrap().options
+    }
+
+    #[test]
+    fn a_host_is_enough() {
+        for (host, url) in [
+            ("coco.example", "http://coco.example:9090"),
+            ("coco.example:91", "http://coco.example:91"),
+            ("http://coco.example:91/", "http://coco.example:91"),
+            ("::1", "http://[::1]:9090"),
+            ("[::1]", "http://[::1]:9090"),
+            ("[::1]:91", "http://[::1]:91"),
+        ] {
+            assert_eq!(router(&options(&format!("--host {host}"))).unwrap(), url);
+        }
+        for bad in ["a/b", "user@host", "/"] {
+            assert!(router(&options(&format!("--host {bad}"))).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_judged_has_a_name() {
+        let all = options("");
+        assert_eq!(shown(What::Errors, &all, "errors.send.write").as_deref(), Some("send.write"));
+        assert_eq!(shown(What::Errors, &all, "errors.send.dial"), None);
+        assert_eq!(shown(What::Send, &all, "send.a:1").as_deref(), Some("a:1"));
+        assert_eq!(shown(What::Send, &all, "send.total"), None);
+        let one = options("--target 10.0.0.1");
+        assert_eq!(shown(What::Send, &one, "send.10.0.0.1:1").as_deref(), Some("10.0.0.1:1"));
+        assert_eq!(shown(What::Send, &one, "send.10.0.0.11:1"), None);
+        let refused = "target.10.0.0.1:1.refused";
+        assert_eq!(shown(What::Errors, &one, refused).as_deref(), Some("10.0.0.1:1"));
+        assert_eq!(shown(What::Errors, &one, "errors.send.write"), None);
+    }
+
+    #[test]
+    fn a_file_is_what_it_looks_like() {
+        let args = Ks { what: What::Send, options: options("") };
+        let read = |text: &str| of_file(text.as_bytes(), "f".to_owned(), &args);
+        let table = read("time,value\n0,1\n10,21\n20,41\n").unwrap();
+        assert_eq!((table.interval, table.newest), (10.0, 20.0));
+        assert_eq!(table.series[0].rates.rates.len(), 2);
+        let graphite = read(r#"[{"target":"perSecond(a)","datapoints":[[2.5,10],[null,20]]}]"#);
+        let graphite = graphite.unwrap();
+        assert_eq!((graphite.newest, graphite.series[0].rates.rates.len()), (10.0, 1));
+        for (bad, why) in [
+            ("", "there are no values"),
+            ("{\"coco\":{}}", "has no rates"),
+            ("<html>", "HTML"),
+            ("[]", "no series"),
+            ("{}", "no series"),
+            ("{\"times\":[]}", "no list `times`, `interval`"),
+            ("a,b\nc,d\n", "line 2"),
+        ] {
+            let said = format!("{:#}", read(bad).unwrap_err());
+            assert!(said.contains(why), "{bad}: {said}");
+        }
+    }
+}
