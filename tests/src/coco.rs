@@ -203,7 +203,12 @@ pub struct Stopped {
 
 /// Runs `coco` to its end with these arguments and this standard input.
 pub fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(binary())
+    run_program("coco", arguments, input)
+}
+
+/// Runs a program that is built beside `coco` to its end.
+pub fn run_program(name: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(binary().with_file_name(name))
         .args(arguments)
         .env("NO_COLOR", "1")
         .stdin(Stdio::piped())

@@ -23,6 +23,8 @@ pub mod coco;
 pub mod collectd;
 pub mod corpus;
 pub mod datagram;
+pub mod fake;
+pub mod feed;
 pub mod http;
 pub mod ledger;
 pub mod marks;

@@ -68,6 +68,10 @@ impl Findings {
     /// Judges everything.
     pub(super) fn of(args: &Ks, data: Data) -> Self {
         let options = &args.options;
+        if let Some(age) = too_old(&data) {
+            let old = Self::unknown(format!("the newest number is {} old", span(age)));
+            return Self { from: data.from, interval: data.interval, ..old };
+        }
         let (rule, what) = (rule(args, data.series.len()), args.what.as_str());
         let length = options.window.0.as_secs_f64();
         let window = Window { end: data.newest, length, step: data.interval };
@@ -145,25 +149,39 @@ fn rule(args: &Ks, tested: usize) -> Rule {
     }
 }
 
+/// The age of the newest number if nothing can be said about now with it.
+fn too_old(data: &Data) -> Option<f64> {
+    let age = data.now.map(|now| now - data.newest);
+    age.filter(|age| *age > 3.0 * data.interval + LATENESS)
+}
+
 /// What is wrong beside the series, or keeps them from being judged.
 fn trouble(data: &Data, what: &str, target: Option<&str>) -> Vec<(Grade, String)> {
     let mut trouble = Vec::new();
     if let Some(residual) = levels::residual(&data.residual) {
         trouble.push((Grade::Critical, format!("ledger residual is {residual}: Coco lost count")));
     }
+    let silent = data.targets.iter().filter(|series| is_silent(series));
+    trouble
+        .extend(silent.map(|series| (Grade::Critical, silence(&format!("send {}", series.name)))));
     if data.series.is_empty() {
         let whose = target.map(|target| format!(" for {target}")).unwrap_or_default();
         trouble.push((Grade::Unknown, format!("no numbers of {what}{whose}")));
-    }
-    let age = data.now.map(|now| now - data.newest);
-    if let Some(age) = age.filter(|age| *age > 3.0 * data.interval + LATENESS) {
-        trouble.push((Grade::Unknown, format!("the newest number is {} old", span(age))));
     }
     if data.levels_only {
         let why = "only levels were looked at, and they say nothing about changes";
         trouble.push((Grade::Unknown, why.to_owned()));
     }
     trouble
+}
+
+fn is_silent(series: &Series) -> bool {
+    let Series { rates, due, .. } = series;
+    due.as_ref().is_some_and(|due| levels::is_silent(&rates.rates, &due.rates))
+}
+
+fn silence(subject: &str) -> String {
+    format!("{subject} is silent: nothing is sent of what is due")
 }
 
 fn worst_first(a: &Finding, b: &Finding) -> Ordering {
@@ -206,15 +224,12 @@ impl Context<'_> {
     /// What is wrong with the newest rates.
     fn level(&self, series: &Series, subject: &str) -> Option<String> {
         let rates = &series.rates.rates;
-        match (self.args.what, &series.due) {
-            (What::Errors, _) => {
+        match self.args.what {
+            What::Errors => {
                 let rate = levels::lasting_errors(rates)?;
                 Some(format!("{subject} last, {}/s now", figure(rate)))
             }
-            (What::Send, Some(due)) if levels::is_silent(rates, &due.rates) => {
-                Some(format!("{subject} is silent: nothing is sent of what is due"))
-            }
-            (What::Send, _) => None,
+            What::Send => is_silent(series).then(|| silence(subject)),
         }
     }
 

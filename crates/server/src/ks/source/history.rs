@@ -39,19 +39,19 @@ const PLAIN: &AsciiSet =
 
 fn names(what: What, options: &Options) -> Vec<String> {
     let target = options.target.as_deref();
-    let mut names = vec!["coco.ledger.residual".to_owned()];
-    match what {
-        What::Errors => names.push(match target {
-            Some(target) => format!("coco.target.{target}*.refused"),
+    let targets = target.map_or_else(|| "*".to_owned(), |target| format!("{target}*"));
+    let mut names = vec![
+        "coco.ledger.residual".to_owned(),
+        "coco.filter.accepted".to_owned(),
+        format!("coco.send.{targets}"),
+        format!("coco.ledger.*.{targets}.offered"),
+        format!("coco.target.{targets}.state"),
+    ];
+    if what == What::Errors {
+        names.push(match target {
+            Some(_) => format!("coco.target.{targets}.refused"),
             None => "coco.errors.*".to_owned(),
-        }),
-        What::Send => {
-            let target = target.map_or_else(|| "*".to_owned(), |target| format!("{target}*"));
-            names.push("coco.filter.accepted".to_owned());
-            names.push(format!("coco.send.{target}"));
-            names.push(format!("coco.ledger.*.{target}.offered"));
-            names.push(format!("coco.target.{target}.state"));
-        }
+        });
     }
     names
 }
@@ -80,21 +80,25 @@ pub(super) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         let reading = |(&time, &value)| Reading { time, value, incarnation };
         rates(&times.iter().zip(values).map(reading).collect::<Vec<_>>(), interval)
     };
-    let series = columns.iter().filter_map(|(name, values)| {
-        let shown = shown(what, options, name)?;
-        if is_removed(&columns, &shown) {
-            return None;
-        }
-        let due = (what == What::Send).then(|| due(&columns, &shown)).flatten();
-        let due = due.map(|due| rates_of(&due));
-        Some(Series { name: shown, rates: rates_of(values), due })
-    });
+    let series_of = |of: What| {
+        let named =
+            columns.iter().filter_map(|(name, values)| Some((shown(of, options, name)?, values)));
+        let named = named.filter(|(name, _)| !is_removed(&columns, name));
+        named
+            .map(|(name, values)| {
+                let due = (of == What::Send).then(|| due(&columns, &name)).flatten();
+                Series { rates: rates_of(values), due: due.map(|due| rates_of(&due)), name }
+            })
+            .collect::<Vec<_>>()
+    };
+    let targets = if what == What::Errors { series_of(What::Send) } else { Vec::new() };
     Ok(Data {
         interval,
         newest,
         now: number("now"),
         started: number("start_time"),
-        series: series.collect(),
+        series: series_of(what),
+        targets,
         residual: columns.get("ledger.residual").cloned().unwrap_or_default(),
         ..Data::default()
     })

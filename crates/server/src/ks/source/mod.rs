@@ -32,6 +32,8 @@ pub(super) struct Data {
     pub(super) started: Option<f64>,
     /// What is to be judged.
     pub(super) series: Vec<Series>,
+    /// Targets beside what is judged, which must not be silent either.
+    pub(super) targets: Vec<Series>,
     /// What the ledger cannot explain, reading by reading.
     pub(super) residual: Vec<Option<f64>>,
     /// There are too few readings by nature: only levels can be judged.

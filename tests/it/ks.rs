@@ -1,0 +1,325 @@
+use std::{
+    fs,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use coco_tests::{
+    coco::{Coco, run_program, targets},
+    fake::{Endpoint, Manner},
+    feed::Feed,
+    port::free_port,
+    process::{Signal, folder},
+    sink::{LineSink, UdpSink},
+    wait::wait_for,
+};
+use serde_json::{Value, json};
+
+/// Longer than a window of ten seconds takes to fill and to change, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Fifty rates.
+const WINDOW: [&str; 2] = ["--window", "10s"];
+
+/// A Coco that records its numbers five times a second.
+fn start(tier: &str, addresses: &[String]) -> Coco {
+    Coco::start(&format!(
+        "[graphite]\nbind = \"127.0.0.1:0\"\n[measure]\ninterval = \"200ms\"\n\
+         [limits]\ndrain_timeout = \"1s\"\n\
+         [tiers.carbon]\nprotocol = \"graphite\"\n{tier}\n{}",
+        targets(addresses)
+    ))
+}
+
+/// Exit status and output of a check.
+#[derive(Debug, Clone)]
+struct Said {
+    status: i32,
+    out: String,
+    error: String,
+}
+
+fn check(program: &str, arguments: &[&str]) -> Said {
+    let started_at = Instant::now();
+    let output = run_program(program, arguments, b"");
+    assert!(started_at.elapsed() < Duration::from_secs(10), "{:?}", started_at.elapsed());
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let status = output.status.code().expect("an exit status, and no signal");
+    Said { status, out: text(output.stdout), error: text(output.stderr) }
+}
+
+/// Checks a Coco until it says so.
+#[track_caller]
+fn wait_for_status(status: i32, program: &str, coco: &Coco, arguments: &[&str]) -> Said {
+    let host = coco.api().to_string();
+    let arguments = [arguments, &["--host", &host], &WINDOW].concat();
+    wait_for(&format!("{program} to end with {status}"), PATIENCE, || {
+        let said = check(program, &arguments);
+        if said.status == status { Ok(said) } else { Err(format!("{said:?}")) }
+    })
+}
+
+#[test]
+fn a_rate_that_halves_is_found_and_a_steady_one_is_good() {
+    let sinks = [LineSink::start(), LineSink::start()];
+    let addresses = sinks.each_ref().map(|sink| sink.address().to_string());
+    let coco = start("", &addresses);
+    let feed = Feed::start(coco.listener("line-tcp"), 2_000);
+    let host = coco.api().to_string();
+
+    let early = check("coco", &["ks", "send", "--host", &host]);
+    assert_eq!(early.status, 3, "{early:?}");
+    assert!(early.out.starts_with("UNKNOWN: send 127.0.0.1:"), "{early:?}");
+    assert!(early.out.contains(": restarted ") && early.out.lines().count() == 1, "{early:?}");
+    for (other, status) in [("ok", 0), ("warning", 1), ("critical", 2)] {
+        let said = check("coco", &["ks", "send", "--host", &host, "--unknown-as", other]);
+        assert_eq!(said.status, status, "{said:?}");
+        assert!(said.out.starts_with("UNKNOWN: "), "{said:?}");
+    }
+
+    let good = wait_for_status(0, "coco", &coco, &["ks", "send"]);
+    assert!(good.out.starts_with("OK: all 2 of send; nearest to a change: send 127"), "{good:?}");
+    assert!(good.out.contains(" | D=0.") && good.out.contains(" series=2 critical=0"), "{good:?}");
+    wait_for_status(0, "coco", &coco, &["ks", "send", "--target", &addresses[0]]);
+    wait_for_status(0, "anomalous_coco_errors", &coco, &[]);
+
+    feed.set(1_000);
+    let bad = wait_for_status(2, "coco", &coco, &["ks", "send"]);
+    assert!(bad.out.starts_with("CRITICAL: send 127.0.0.1:"), "{bad:?}");
+    assert!(bad.out.contains(" fell "), "{bad:?}");
+    // What remains in the window is enough for all other ways to ask.
+    let old = ["--target", &addresses[0], "--maximum-deviation", "10.0", "--debug"];
+    let old = wait_for_status(2, "anomalous_coco_send", &coco, &old);
+    assert!(old.error.contains("--maximum-deviation is not used"), "{old:?}");
+    assert!(old.out.lines().count() > 4 && old.out.contains("autocorrelation"), "{old:?}");
+    let told = wait_for_status(2, "coco", &coco, &["ks", "send", "--json"]);
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!((&told["grade"], &told["exit_status"]), (&json!("CRITICAL"), &json!(2)));
+    assert!(told["series"][0]["comparison"]["change"].as_f64().unwrap() < -0.1, "{told}");
+    let drawn = wait_for_status(2, "coco", &coco, &["ks", "send", "--plot"]);
+    assert!(drawn.out.lines().count() > 30 && drawn.out.contains("before"), "{drawn:?}");
+    drop(feed);
+    coco.settle();
+    coco.stop();
+}
+
+#[test]
+fn a_target_that_refuses_is_critical_for_both_checks() {
+    let (sink, dying) = (UdpSink::start(), UdpSink::start());
+    let addresses = [sink.address().to_string(), dying.address().to_string()];
+    let coco = start("proto = \"udp\"", &addresses);
+    let feed = Feed::start(coco.listener("line-tcp"), 500);
+    wait_for_status(0, "anomalous_coco_send", &coco, &[]);
+    wait_for_status(0, "anomalous_coco_errors", &coco, &[]);
+    drop(dying);
+    let silent = format!("send {} is silent: nothing is sent of what is due", addresses[1]);
+    for program in ["anomalous_coco_errors", "anomalous_coco_send"] {
+        let said = wait_for(&format!("{program} to see it"), PATIENCE, || {
+            let said = wait_for_status(2, program, &coco, &[]);
+            if said.out.contains(&silent) { Ok(said) } else { Err(format!("{said:?}")) }
+        });
+        assert!(said.out.starts_with("CRITICAL: "), "{said:?}");
+    }
+    drop(feed);
+    coco.stop();
+}
+
+#[test]
+fn a_process_that_hangs_is_unknown_in_time() {
+    let sink = LineSink::start();
+    let coco = start("", &[sink.address().to_string()]);
+    coco.signal(Signal::SIGSTOP);
+    let said = check("anomalous_coco_errors", &["--host", &coco.api().to_string()]);
+    coco.signal(Signal::SIGCONT);
+    assert_eq!(said.status, 3, "{said:?}");
+    assert!(said.out.contains("/debug/history") && said.out.contains("timeout"), "{said:?}");
+    coco.stop();
+}
+
+#[test]
+fn the_history_has_what_was_asked_for() {
+    let sink = LineSink::start();
+    let target = sink.address().to_string();
+    let coco = start("", std::slice::from_ref(&target));
+    let all = wait_for("some snapshots", PATIENCE, || {
+        let all = coco.get_json("/debug/history?name=coco.*&window=1h");
+        match all["times"].as_array().unwrap().len() {
+            0..4 => Err(all.to_string()),
+            _ => Ok(all),
+        }
+    });
+    let times: Vec<_> = all["times"].as_array().unwrap().iter().flat_map(Value::as_f64).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(all["interval"], 0.2);
+    assert_eq!(all["resets"], json!([all["start_time"]]));
+    assert_eq!(all["incarnation"], all["start_time"]);
+    assert_eq!(all["left_out"], 0);
+    for name in ["coco.filter.accepted", "coco.ledger.residual", "coco.errors.send.write"] {
+        assert_eq!(all["series"][name].as_array().unwrap().len(), times.len(), "{name}");
+    }
+    // Each whole number of /debug/vars but those of distinct keys has a series.
+    let vars = coco.get_json("/debug/vars");
+    let mut names = Vec::new();
+    numbers("coco", &vars["coco"], &mut names);
+    names.retain(|name| !name.starts_with("coco.hash."));
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        assert!(all["series"][&name].is_array(), "no {name}");
+    }
+    let some = coco.get_json("/debug/history?name=coco.send.*");
+    let mut names: Vec<_> = some["series"].as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, [&format!("coco.send.{target}"), "coco.send.total"]);
+    let none = coco.get_json("/debug/history?name=nothing");
+    assert_eq!(none["series"], json!({}));
+    for bad in ["", "?window=5m", "?name=a&window=2h", "?name=a&window=x", "?name=a&to=now"] {
+        let answer = coco.get(&format!("/debug/history{bad}"));
+        assert_eq!(answer.status, 400, "{bad}: {}", answer.body);
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        assert!(body["error"].is_string(), "{bad}: {body}");
+    }
+    coco.stop();
+}
+
+fn numbers(name: &str, value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                numbers(&format!("{name}.{key}"), value, names);
+            }
+        }
+        Value::Number(number) if number.is_u64() => names.push(name.to_owned()),
+        _ => {}
+    }
+}
+
+/// A check of an endpoint with this manner.
+fn check_fake(manner: Manner) -> Said {
+    let endpoint = Endpoint::start(manner);
+    check("coco", &["ks", "send", "--host", &endpoint.address().to_string()])
+}
+
+fn answer(body: &str) -> Manner {
+    Manner::Answer("200 OK", body.to_owned())
+}
+
+#[test]
+fn bad_endpoints_are_unknown_and_it_says_why() {
+    let rows = [
+        (answer(""), "the answer is empty"),
+        (answer("<!DOCTYPE html>\n<p>It works!</p>"), "that is HTML or XML and not JSON"),
+        (answer("{\"interval\": 10, \"ti"), "the JSON ends too early"),
+        (answer("{}"), "that is no history"),
+        (answer("[]"), "that is no history"),
+        (answer("{\"interval\": 10, \"times\": [], \"series\": {}}"), "the history is empty"),
+        (answer("{\"interval\": 10, \"times\": [1, 2], \"series\": {}}"), "no numbers of send"),
+        (Manner::Answer("404 Not Found", "404 page not found".to_owned()), "answered 404"),
+        (
+            Manner::Answer("503 Service Unavailable", "{\"error\": \"too many\"}".to_owned()),
+            "answered 503 Service Unavailable: too many",
+        ),
+        (Manner::Half("{\"interval\": 10".to_owned(), 500), "half an answer"),
+        (Manner::Drip, "half an answer"),
+        (Manner::Silent, "no answer"),
+        (Manner::Close, "no answer"),
+    ];
+    let checks = rows.map(|(manner, why)| {
+        let said = std::thread::spawn({
+            let manner = manner.clone();
+            move || check_fake(manner)
+        });
+        (manner, why, said)
+    });
+    for (manner, why, said) in checks {
+        let said = said.join().unwrap();
+        assert_eq!(said.status, 3, "{manner:?}: {said:?}");
+        assert!(
+            said.out.starts_with("UNKNOWN: ") && said.out.contains(why),
+            "{manner:?}: {said:?}"
+        );
+        assert_eq!(said.out.lines().count(), 1, "{manner:?}: {said:?}");
+    }
+    let dead = format!("127.0.0.1:{}", free_port());
+    for program in ["anomalous_coco_send", "anomalous_coco_errors"] {
+        let said = check(program, &["--host", &dead]);
+        assert_eq!(said.status, 3, "{said:?}");
+        assert!(said.out.contains("no answer") && said.out.contains("refused"), "{said:?}");
+    }
+}
+
+#[test]
+fn names_do_not_break_the_line() {
+    let times: Vec<u32> = (0..=60).map(|k| 1_000 + 10 * k).collect();
+    let counts: Vec<u32> = (0..=60).map(|k| 100 * k).collect();
+    let body = json!({
+        "interval": 10, "incarnation": 1, "start_time": 1, "now": 1_600, "times": times,
+        "series": { "coco.send.a'b|c=d\n\u{1b}[31m": counts, "coco.send.plain": counts },
+    });
+    let said = check_fake(answer(&body.to_string()));
+    assert_eq!(said.status, 0, "{said:?}");
+    assert_eq!((said.out.lines().count(), said.out.matches('|').count()), (1, 1), "{said:?}");
+    assert!(said.out.contains("'a\\x27b\\x7cc\\x3dd\\n\\x1b[31m'=10.0"), "{said:?}");
+}
+
+/// Sixty rates 10 s apart that halve in the middle.
+fn halving() -> impl Iterator<Item = (u32, f64)> {
+    (1..=60_u32).map(|k| {
+        let level = if k > 30 { 100.0 } else { 200.0 };
+        (1_700_000_000 + 10 * k, level + f64::from(k * 7 % 11))
+    })
+}
+
+#[test]
+fn other_sources_are_read() {
+    let folder = folder();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let table = file("t.csv", halving().map(|(time, rate)| format!("{time},{rate}\n")).collect());
+    let points: Vec<_> = halving().map(|(time, rate)| json!([rate, time])).collect();
+    let graphite = json!([{ "target": "perSecond(coco.send.a)", "datapoints": points }]);
+    let render = file("g.json", graphite.to_string());
+    let data: Vec<_> = halving().map(|(_, rate)| rate).collect();
+    let series = json!({ "value": {
+        "start": 1_700_000_000, "finish": 1_700_000_600, "data": data,
+    } });
+    let visage = json!({ "h": { "curl_json-coco": { "operations-send-a:25826": series } } });
+    let rrd = file("v.json", visage.to_string());
+    for file in [&[&table[..], "--rates"][..], &[&render], &[&rrd]] {
+        let said = check("coco", &[&["ks", "send", "--file"], file].concat());
+        assert_eq!(said.status, 2, "{said:?}");
+        assert!(said.out.contains(" fell ") && said.out.contains("n=30+30"), "{said:?}");
+    }
+    // Old numbers of a live source say nothing about now.
+    let endpoint = Endpoint::start(answer(&visage.to_string()));
+    let at = endpoint.address().to_string();
+    let line = ["--host", "h", "--target", "a", "--endpoint", &at, "--window", "10m"];
+    let said = check("anomalous_coco_send", &line);
+    assert!(said.out.contains("the newest number is ") && said.status == 3, "{said:?}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let fresh: Vec<_> = (0..90).rev().map(|k| json!([5.0, now - 10 * k])).collect();
+    let fresh = json!([{ "target": "perSecond(coco.errors)", "datapoints": fresh }]);
+    let endpoint = Endpoint::start(answer(&fresh.to_string()));
+    let url = format!("http://{}/render?target=x&format=json", endpoint.address());
+    let steady = check("coco", &["ks", "send", "--url", &url, "--confirm", "3"]);
+    assert_eq!(steady.status, 0, "{steady:?}");
+    let lasting = check("coco", &["ks", "errors", "--url", &url]);
+    assert_eq!(lasting.status, 2, "{lasting:?}");
+    assert!(lasting.out.contains(" last, 5.000/s now"), "{lasting:?}");
+
+    for (arguments, why) in [
+        (&["ks", "send", "--window", "never"][..], "invalid value 'never' for '--window"),
+        (&["ks", "sent"], "invalid value 'sent'"),
+        (&["ks", "send", "--file", "/nowhere/x"], "No such file"),
+        (&["ks", "send", "--endpoint", "v"], "say which, with --target"),
+        (&["ks", "send", "--window", "2h"], "more than the 1h that a router keeps"),
+        (&["ks", "send", "--url", "https://g/render"], "only plain HTTP"),
+    ] {
+        let said = check("coco", arguments);
+        assert_eq!(said.status, 3, "{said:?}");
+        assert!(said.out.starts_with("UNKNOWN: ") && said.out.contains(why), "{said:?}");
+    }
+    assert_eq!(check("coco", &["ks", "--help"]).status, 0);
+    assert_eq!(check("anomalous_coco_send", &["--version"]).status, 0);
+}
