@@ -212,7 +212,7 @@ fn bad_endpoints_are_unknown_and_it_says_why() {
         (answer("[]"), "that is no history"),
         (answer("{\"interval\": 10, \"times\": [], \"series\": {}}"), "the history is empty"),
         (answer("{\"interval\": 10, \"times\": [1, 2], \"series\": {}}"), "no numbers of send"),
-        (Manner::Answer("404 Not Found", "404 page not found".to_owned()), "answered 404"),
+        (Manner::Answer("404 Not Found", "404 page not found".to_owned()), "for a Coco 1.x"),
         (
             Manner::Answer("503 Service Unavailable", "{\"error\": \"too many\"}".to_owned()),
             "answered 503 Service Unavailable: too many",

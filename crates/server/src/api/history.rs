@@ -24,7 +24,7 @@ use crate::{
 const WINDOW: Duration = Duration::from_secs(600);
 
 /// Values in one answer, some megabytes of text.
-const VALUES_MAX: usize = 500_000;
+const VALUES_MAX: usize = 1_000_000;
 
 /// Patterns in one question.
 const PATTERNS_MAX: usize = 16;

@@ -63,7 +63,7 @@ pub struct Options {
     /// All targets together; the default
     #[arg(long)]
     pub all: bool,
-    /// A Visage to ask, such as http://visage.example
+    /// A Visage to ask, such as visage.example:9292
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
     /// Where the numbers come from; default: what --endpoint, --url or --file say, else history

@@ -24,8 +24,9 @@ const SHOWN_CHARS: usize = 120;
 
 /// The JSON that `GET url` answers.
 pub(super) fn json(url: &str) -> anyhow::Result<Value> {
-    let body = get(url).with_context(|| format!("GET {url}"))?;
-    parse(&body).with_context(|| format!("GET {url}"))
+    // The query is long, and may be nobody's business.
+    let shown = url.split_once('?').map_or(url, |(place, _)| place);
+    get(url).and_then(|body| parse(&body)).with_context(|| format!("GET {shown}"))
 }
 
 fn get(url: &str) -> anyhow::Result<Vec<u8>> {

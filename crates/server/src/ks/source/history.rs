@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use coco_checks::rates::{Reading, rates};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -28,8 +28,10 @@ pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
     for name in names(what, options) {
         url.push_str(&format!("&name={}", utf8_percent_encode(&name, PLAIN)));
     }
-    let json = ask::json(&url)
-        .context("asking for the history, which a Coco has since 2.0; others with --source")?;
+    let json = ask::json(&url).map_err(|error| {
+        let is_older = error.chain().any(|cause| cause.to_string().contains("answered 404"));
+        if is_older { error.context("no history; for a Coco 1.x say --source") } else { error }
+    })?;
     Ok(Data { from: url, ..data(&json, what, options)? })
 }
 
