@@ -171,6 +171,10 @@ fn the_history_has_what_was_asked_for() {
     assert_eq!(names, [&format!("coco.send.{target}"), "coco.send.total"]);
     let none = coco.get_json("/debug/history?name=nothing");
     assert_eq!(none["series"], json!({}));
+    let host = coco.api().to_string();
+    let levels = check("coco", &["ks", "send", "--source", "vars", "--host", &host]);
+    assert_eq!(levels.status, 3, "{levels:?}");
+    assert!(levels.out.starts_with("UNKNOWN: only levels were looked at"), "{levels:?}");
     for bad in ["", "?window=5m", "?name=a&window=2h", "?name=a&window=x", "?name=a&to=now"] {
         let answer = coco.get(&format!("/debug/history{bad}"));
         assert_eq!(answer.status, 400, "{bad}: {}", answer.body);

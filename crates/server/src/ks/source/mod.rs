@@ -197,9 +197,11 @@ fn is_port(rest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use coco_checks::Grade;
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::ks::args::Old;
+    use crate::ks::{args::Old, findings::Findings};
 
     fn options(line: &str) -> Options {
         Old::try_parse_from(format!("x {line}").trim().split(' ')).unwrap().options
@@ -258,6 +260,31 @@ mod tests {
         ] {
             let said = format!("{:#}", read(bad).unwrap_err());
             assert!(said.contains(why), "{bad}: {said}");
+        }
+    }
+    /// Texts of the shapes that are read, with odd numbers in them.
+    fn shapes() -> impl Strategy<Value = String> {
+        let number =
+            || prop_oneof![Just("null"), Just("-1"), Just("1e308"), Just("0"), Just("7.5")];
+        let numbers = || prop::collection::vec(number(), 0..8).prop_map(|all| all.join(","));
+        let history = (number(), numbers(), numbers()).prop_map(|(interval, times, values)| {
+            let head = format!("{{\"interval\":{interval},\"times\":[{times}]");
+            format!("{head},\"now\":1,\"series\":{{\"coco.send.a\":[{values}]}}}}")
+        });
+        let graphite = numbers()
+            .prop_map(|pair| format!("[{{\"target\":\"a\",\"datapoints\":[[{pair}],[{pair}]]}}]"));
+        let visage = (number(), numbers())
+            .prop_map(|(start, data)| format!("{{\"a\":{{\"start\":{start},\"data\":[{data}]}}}}"));
+        prop_oneof![history, graphite, visage, "\\PC{0,80}", "([0-9.e-]{1,9},[0-9.e-]{0,9}\n){0,9}"]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_judged_and_too_little_is_never_ok(text in shapes()) {
+            let args = Ks { what: What::Send, options: options("--rates") };
+            if let Ok(data) = of_file(text.as_bytes(), "f".to_owned(), &args) {
+                prop_assert_ne!(Findings::of(&args, data).grade(), Grade::Ok);
+            }
         }
     }
 }
