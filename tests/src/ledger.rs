@@ -99,6 +99,10 @@ impl Ledger {
             assert_eq!(tier["residual"].as_i64(), Some(0), "samples without a fate: {self}");
         }
         // The same sums again, made here: the program's own word is not enough.
+        for listener in rows(&self.0["listeners"]) {
+            let units: u64 = ["ok", "partial", "bad"].iter().map(|key| number(listener, key)).sum();
+            assert_eq!(number(listener, "raw"), units, "units of {listener}");
+        }
         for target in self.targets() {
             let sum = |keys: &[&str]| keys.iter().map(|key| number(target, key)).sum::<u64>();
             let fates = sum(&["sent", "queued", "in_flight", "spooled"]);

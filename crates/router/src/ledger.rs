@@ -2,9 +2,10 @@
 //!
 //! Equations, with a sample's copies counted per target:
 //!
-//! 1. decoded + notifications = filtered + unroutable + routed
-//! 2. per tier: what fell to its targets = samples that it was given x replicas at that time
-//! 3. per target: offered = sent + shed + queued + in flight
+//! 1. per listener: raw = ok + partial + bad
+//! 2. decoded + notifications = filtered + unroutable + routed
+//! 3. per tier: what fell to its targets = samples that it was given x replicas at that time
+//! 4. per target: offered + recovered = sent + shed + queued + in flight + spooled
 //!
 //! They hold over reloads too: what was taken out keeps its row, and each batch is counted by the routes
 //! that it took.
@@ -77,6 +78,12 @@ pub struct ListenerCounts {
     pub removed: bool,
     /// Datagrams, TCP lines or pickle frames read.
     pub raw: u64,
+    /// Of them: all could be used.
+    pub ok: u64,
+    /// Some could be used.
+    pub partial: u64,
+    /// Nothing could be used.
+    pub bad: u64,
     /// Samples decoded, notifications not among them.
     pub decoded: u64,
     /// Datagrams cut by the read buffer.
@@ -140,14 +147,22 @@ pub struct TargetFates {
 }
 
 impl Ledger {
-    /// Everything the equations leave unexplained; 0 unless Coco lost count. Counted in copies.
+    /// Everything the equations leave unexplained; 0 unless Coco lost count.
     pub fn residual(&self) -> u64 {
-        self.samples.residual() + self.tiers.iter().map(TierFates::residual).sum::<u64>()
+        let units = self.listeners.iter().map(ListenerCounts::residual).sum::<u64>();
+        let copies = self.tiers.iter().map(TierFates::residual).sum::<u64>();
+        units + self.samples.residual() + copies
     }
 
     /// What the equations leave unexplained, one line for each that does not add up.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
+        for listener in self.listeners.iter().filter(|listener| listener.residual() > 0) {
+            let ListenerCounts { protocol, address, raw, ok, partial, bad, .. } = listener;
+            faults.push(format!(
+                "listener {protocol} {address}: raw {raw}, but ok {ok} + partial {partial} + bad {bad}"
+            ));
+        }
         let samples = &self.samples;
         if samples.residual() > 0 {
             let SampleFates { decoded, notifications, filtered, unroutable, .. } = samples;
@@ -194,6 +209,12 @@ impl Ledger {
             listeners: listeners.map(|row| row.listener.counts(row.removed, readings)).collect(),
             tiers: roll.tiers.iter().map(TierFates::take).collect(),
         }
+    }
+}
+
+impl ListenerCounts {
+    fn residual(&self) -> u64 {
+        self.raw.abs_diff(self.ok + self.partial + self.bad)
     }
 }
 
@@ -244,7 +265,7 @@ impl TierFates {
         }
     }
 
-    /// What equations 2 and 3 leave unexplained in this tier.
+    /// What equations 3 and 4 leave unexplained in this tier.
     pub fn residual(&self) -> u64 {
         let unplaced = self.due.abs_diff(self.offered());
         unplaced + self.targets.iter().map(TargetFates::residual).sum::<u64>()

@@ -30,6 +30,7 @@ macro_rules! metrics_list {
 
 metrics_list! {
     LISTEN_RAW = "coco_listen_raw", "Datagrams, TCP lines or pickle frames read, by listener.";
+    LISTEN_UNITS = "coco_listen_units", "The same by listener and what could be used of each: ok (all), partial, bad (nothing).";
     LISTEN_DECODED = "coco_listen_decoded", "Samples decoded, by listener.";
     LISTEN_TRUNCATED = "coco_listen_truncated", "Datagrams that the read buffer cut, by listener.";
     LISTEN_ERRORS = "coco_listen_errors", "Failed reads and accepts, by listener.";

@@ -149,8 +149,8 @@ impl<U: Units> Reading<'_, U> {
         let from = Source { listener, peer: *peer };
         inlet.route(|pipeline| {
             if end != End::Closed || !units.finish(pipeline, &from) {
-                pipeline.tally().raw += 1;
-                pipeline.reject("truncated", &from, || format!("ended {kept} bytes into a unit"));
+                pipeline
+                    .reject_unit("truncated", &from, || format!("ended {kept} bytes into a unit"));
             }
             pipeline.publish(listener, Feeder::Stream, false, full);
         });

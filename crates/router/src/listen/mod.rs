@@ -21,7 +21,7 @@ use crate::{
     listen::kernel::DropWatch,
     plan::{ListenerPlan, ListenerProtocol},
     stage::Lever,
-    tally::{SampleCounters, Tally},
+    tally::{SampleCounters, Tally, Units},
     telemetry::{self, Counter, Reading, Registry},
 };
 
@@ -34,6 +34,7 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     label: String,
     raw: Counter,
+    units: [Counter; 3],
     decoded: Counter,
     truncated: Counter,
     pub(crate) errors: Counter,
@@ -57,8 +58,13 @@ impl Listener {
         let (label, protocol) = (address.to_string(), plan.protocol);
         let labels = [("protocol", protocol_name(protocol)), ("listener", label.as_str())];
         let counter = |metric| registry.counter(metric, &labels);
+        let units = |fate| {
+            let [protocol, listener] = labels;
+            registry.counter(telemetry::LISTEN_UNITS, &[protocol, listener, ("fate", fate)])
+        };
         Self {
             raw: counter(telemetry::LISTEN_RAW),
+            units: ["ok", "partial", "bad"].map(units),
             decoded: counter(telemetry::LISTEN_DECODED),
             truncated: counter(telemetry::LISTEN_TRUNCATED),
             errors: counter(telemetry::LISTEN_ERRORS),
@@ -82,9 +88,14 @@ impl Listener {
 
     /// Adds a batch's counts and clears them; the caller holds the gate.
     pub(crate) fn publish(&self, tally: &mut Tally, samples: &SampleCounters) {
-        // A TCP line has no unit around it: each line read is one.
-        let lines = tally.decoded + tally.malformed();
-        self.raw.add(if self.protocol == ListenerProtocol::LineTcp { lines } else { tally.raw });
+        if self.protocol == ListenerProtocol::LineTcp {
+            // A TCP line has no unit around it: each line read is one.
+            let (ok, bad) = (tally.decoded, tally.malformed());
+            (tally.raw, tally.units) = (ok + bad, Units { ok, partial: 0, bad });
+        }
+        self.raw.add(tally.raw);
+        let Units { ok, partial, bad } = tally.units;
+        self.units.iter().zip([ok, partial, bad]).for_each(|(counter, count)| counter.add(count));
         self.decoded.add(tally.decoded);
         self.truncated.add(tally.truncated);
         for (reason, count) in &tally.rejected {
@@ -124,11 +135,15 @@ impl Listener {
                 && reading.label("protocol") == Some(self.protocol_name())
         };
         let rejected = readings.iter().filter(mine);
+        let [ok, partial, bad] = &self.units;
         ListenerCounts {
             protocol: self.protocol_name(),
             address: self.label.clone(),
             removed,
             raw: self.raw.get(),
+            ok: ok.get(),
+            partial: partial.get(),
+            bad: bad.get(),
             decoded: self.decoded.get(),
             truncated: self.truncated.get(),
             kernel_dropped: self.kernel_dropped.get(),

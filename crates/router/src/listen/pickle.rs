@@ -59,22 +59,21 @@ impl Units for Frames {
         while let Some((header, behind)) = bytes.split_first_chunk::<HEADER_BYTES>() {
             let len = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
             if len > FRAME_BYTES_MAX {
-                pipeline.tally().raw += 1;
-                pipeline.reject(PickleErrorKind::TooLong.as_str(), from, || {
+                pipeline.reject_unit(PickleErrorKind::TooLong.as_str(), from, || {
                     format!("frame of {len} bytes, the limit is {FRAME_BYTES_MAX}; closed")
                 });
                 return Next::Close(b"");
             }
             let Some((frame, rest)) = behind.split_at_checked(len) else { break };
-            pipeline.tally().raw += 1;
+            let unit = pipeline.tally().begin_unit();
             pipeline.pickle(frame, from);
+            pipeline.tally().end_unit(&unit);
             bytes = rest;
         }
         if self.keep(bytes) {
             return Next::Read;
         }
-        pipeline.tally().raw += 1;
-        pipeline.reject("unfinished_frames", from, || {
+        pipeline.reject_unit("unfinished_frames", from, || {
             format!("all clients together keep over {KEPT_BYTES_MAX} bytes of unfinished frames")
         });
         Next::Close(b"")

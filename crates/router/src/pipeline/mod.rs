@@ -128,6 +128,19 @@ impl Pipeline {
         self.work.reject(&self.shared, reason, from, detail);
     }
 
+    /// The same, and counts it as a unit that was read and of which nothing can be used.
+    #[cold]
+    pub(crate) fn reject_unit(
+        &mut self,
+        reason: &'static str,
+        from: &Source<'_>,
+        detail: impl FnOnce() -> String,
+    ) {
+        let unit = self.tally().begin_unit();
+        self.reject(reason, from, detail);
+        self.tally().end_unit(&unit);
+    }
+
     /// Counts units read from the listener: TCP lines and pickle frames, truncated datagrams.
     pub(crate) fn tally(&mut self) -> &mut Tally {
         &mut self.work.tally
