@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod explain;
+mod log;
 pub mod lookup;
 pub mod plan;
 mod reload;

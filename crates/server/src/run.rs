@@ -19,11 +19,11 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
 };
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     api::{self, Api, ledger_as_json},
     config::Config,
+    log,
     reload::{Reloader, Status},
 };
 
@@ -32,7 +32,7 @@ use crate::{
 /// # Errors
 /// When an address cannot be had, or the system refuses threads or signals.
 pub fn run(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
-    log_to_stderr();
+    let _log = log::start();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -55,18 +55,6 @@ fn raise_file_limit(connections_max: usize) {
         Ok(limit) => tracing::warn!(limit, wanted, "too few open files for `limits.connections`"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
-}
-
-/// One line an event on standard error; `COCO_LOG` sets the level, `info` unless it is set.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("COCO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false);
-    // Fails only if a subscriber is set already, which then stays.
-    let _set: Result<(), _> = subscriber.try_init();
 }
 
 async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {

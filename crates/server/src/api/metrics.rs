@@ -10,6 +10,7 @@ use axum::{
 use coco_router::{Handle, telemetry};
 
 use super::Api;
+use crate::log;
 
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let text = render(&api);
@@ -93,6 +94,11 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             one(u64::try_from(handle.memory()).unwrap_or(u64::MAX)),
         ),
         ("coco_connections", "Open client connections.", one(connections)),
+        (
+            "coco_log_dropped",
+            "Lines of the log that were not written because standard error took none.",
+            one(log::dropped()),
+        ),
         ("coco_process_start_time_seconds", "Unix time of the start.", one(started_unix)),
         (
             "coco_last_reload_time_seconds",

@@ -8,6 +8,7 @@ use coco_router::{Handle, Ledger, Shed, TargetFates, TierView, telemetry};
 use serde_json::{Map, Value, json};
 
 use super::{Api, json as answer};
+use crate::log;
 
 pub(super) async fn vars(State(api): State<Api>) -> Response {
     let cmdline: Vec<_> =
@@ -111,6 +112,7 @@ fn coco(api: &Api) -> Value {
             "reload_failures": handle.registry().counter(telemetry::RELOAD_FAILURES, &[]).get(),
             "last_reload": api.status.last().unwrap_or_default(),
             "epoch": handle.epoch(),
+            "log_dropped": log::dropped(),
         },
     })
 }
