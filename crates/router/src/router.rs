@@ -15,6 +15,7 @@ use crate::{
     ledger::Ledger,
     listen::bind::{BindError, BoundListener, Sockets, bind},
     plan::{Plan, SpoolPlan},
+    roll::Roll,
     shard::{COMMANDS_MAX, ShardPlan},
     shared::Shared,
     spooler::Spooler,
@@ -154,6 +155,18 @@ fn spawn(plan: ShardPlan) -> Result<JoinHandle<()>, StartError> {
     Ok(thread)
 }
 
+/// No more is fed to any target: what they hold is to be sent until then.
+pub(crate) fn flush(roll: &Roll, deadline: Instant) {
+    for target in roll.holders() {
+        // What is down need not be waited for if it can be kept on disk.
+        if target.link.is_some() && !target.is_open().0 {
+            target.queue.set_spooling(true);
+        }
+        target.queue.close();
+    }
+    roll.holders().for_each(|target| target.lever.flush(deadline));
+}
+
 /// A router at work.
 #[derive(Debug)]
 pub struct Running {
@@ -191,15 +204,7 @@ impl Running {
             // An error means that the shard's thread is gone; past the deadline, that it is stuck.
             let _dry: Result<_, Elapsed> = timeout_at(deadline, shard).await;
         }
-        let roll = shared.roll.load_full();
-        for target in roll.holders() {
-            // What is down need not be waited for if it can be kept on disk.
-            if target.link.is_some() && !target.is_open().0 {
-                target.queue.set_spooling(true);
-            }
-            target.queue.close();
-        }
-        roll.holders().for_each(|target| target.lever.flush(deadline));
+        flush(&shared.roll.load(), deadline);
         let grace = if spooler.is_some() { GRACE + SPOOL_GRACE } else { GRACE };
         let (ended, all_ended) = oneshot::channel();
         // Not on the runtime's own threads: its end would wait for them.

@@ -93,6 +93,7 @@ impl Stages {
             match self.now() {
                 // A stop of the process may set an earlier one.
                 Stage::Flush(until) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(until) => return,
                     () = self.changed() => {}
                 },

@@ -16,7 +16,7 @@ use crate::{
     listen::{Listener, accept::Client},
     pipeline::{Pipeline, Source},
     stage::{Stage, Stages},
-    target::queue::Feeder,
+    target::{net, queue::Feeder},
 };
 
 /// What a stream protocol makes of a client's bytes.
@@ -42,7 +42,7 @@ pub(crate) enum Next {
 
 /// How a client's connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// The client closed its side: all it sent was read.
     Closed,
     /// It broke, or the listener stops: a unit may be cut.
@@ -55,7 +55,7 @@ enum End {
 pub(crate) async fn serve(client: Client, inlet: &Inlet, units: impl Units) {
     let Client { stream, listener, open: _open, stages } = client;
     let peer = stream.peer_addr().ok();
-    let mut reading = Reading { units, listener: &listener, peer, inlet, full: Vec::new() };
+    let mut reading = Reading::new(units, &listener, peer, inlet);
     let Ok(mut stream) = TcpStream::from_std(stream) else {
         listener.errors.add(1);
         return;
@@ -77,7 +77,7 @@ pub(crate) async fn serve(client: Client, inlet: &Inlet, units: impl Units) {
 }
 
 /// One client's connection.
-struct Reading<'a, U> {
+pub(crate) struct Reading<'a, U> {
     units: U,
     listener: &'a Listener,
     peer: Option<SocketAddr>,
@@ -86,11 +86,21 @@ struct Reading<'a, U> {
     full: Vec<usize>,
 }
 
-impl<U: Units> Reading<'_, U> {
+impl<'a, U: Units> Reading<'a, U> {
+    pub(crate) fn new(
+        units: U,
+        listener: &'a Listener,
+        peer: Option<SocketAddr>,
+        inlet: &'a Inlet,
+    ) -> Self {
+        Self { units, listener, peer, inlet, full: Vec::new() }
+    }
+
     /// Reads while the listener runs.
-    async fn run(&mut self, stream: &TcpStream, mut stages: Stages) -> End {
+    pub(crate) async fn run(&mut self, stream: &impl net::Stream, mut stages: Stages) -> End {
         while stages.now() == Stage::Run {
             tokio::select! {
+                biased;
                 ready = stream.readable() => if ready.is_err() { return End::Cut },
                 () = stages.changed() => continue,
             }
@@ -140,7 +150,7 @@ impl<U: Units> Reading<'_, U> {
     }
 
     /// Routes or counts what was kept.
-    fn finish(&mut self, end: End) {
+    pub(crate) fn finish(&mut self, end: End) {
         let Self { units, listener, peer, inlet, full } = self;
         let kept = units.kept().len();
         if kept == 0 || matches!(end, End::Refused(_)) {

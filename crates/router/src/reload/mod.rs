@@ -202,6 +202,9 @@ impl Listeners {
         shared: &Arc<Shared>,
         shards: usize,
     ) -> Result<Vec<BoundListener>, ReloadError> {
+        if self.added.is_empty() {
+            return Ok(Vec::new());
+        }
         let (added, registry) = (self.added.clone(), shared.registry.clone());
         let bind_all = move || -> Result<Vec<_>, BindError> {
             added.iter().map(|plan| bind(plan, shards, &registry)).collect()

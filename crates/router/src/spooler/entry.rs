@@ -35,7 +35,7 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When a queue should be looked at again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Idle,
     Soon,
     AtOnce,

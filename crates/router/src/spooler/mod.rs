@@ -17,16 +17,20 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use coco_spool::{AtBound, Config, Name, Now, Root, SEGMENT_BYTES, Spool, disk::OsDisk};
+use coco_spool::{
+    AtBound, Config, Name, Now, Root, SEGMENT_BYTES, Spool,
+    disk::{Disk, OsDisk},
+};
 use tokio::time::Instant;
 
-use entry::{Entry, Next, shed_rest};
+pub(crate) use entry::Next;
+use entry::{Entry, shed_rest};
 
 use crate::{plan::SpoolPlan, shared::Shared, target::Target};
 
 /// How often the spooler looks while a queue spools, and while none does.
-const PAUSE: Duration = Duration::from_millis(5);
-const PAUSE_IDLE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) const PAUSE_IDLE: Duration = Duration::from_millis(100);
 
 /// The running spooler.
 #[derive(Debug)]
@@ -43,6 +47,11 @@ pub(crate) struct Adopter {
 }
 
 impl Adopter {
+    /// The way to a spooler that goes by these orders on this thread.
+    pub(crate) fn new(orders: Arc<Orders>, thread: Thread) -> Self {
+        Self { orders, thread }
+    }
+
     /// One more target that spools.
     pub(crate) fn adopt(&self, target: Arc<Target>) {
         self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(target);
@@ -52,7 +61,7 @@ impl Adopter {
 
 /// What the spooler is told by others.
 #[derive(Debug, Default)]
-struct Orders {
+pub(crate) struct Orders {
     stop: AtomicBool,
     newcomers: Mutex<Vec<Arc<Target>>>,
 }
@@ -66,15 +75,7 @@ impl Spooler {
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
         let orders = Arc::new(Orders { newcomers: Mutex::new(targets), ..Orders::default() });
-        let work = Work {
-            root,
-            plan,
-            shared,
-            orders: Arc::clone(&orders),
-            entries: Vec::new(),
-            orphans: Vec::new(),
-            started: Instant::now(),
-        };
+        let work = Work::new(root, plan, shared, Arc::clone(&orders));
         let (told, is_open) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("spooler".to_owned());
         let thread = thread.spawn(move || work.run(&told))?;
@@ -85,7 +86,7 @@ impl Spooler {
 
     /// For those who have new targets later.
     pub(crate) fn adopter(&self) -> Adopter {
-        Adopter { orders: Arc::clone(&self.orders), thread: self.thread.thread().clone() }
+        Adopter::new(Arc::clone(&self.orders), self.thread.thread().clone())
     }
 
     /// Puts on disk all that is still held, and ends. The shards have ended before.
@@ -97,62 +98,77 @@ impl Spooler {
     }
 }
 
-struct Work {
-    root: Root<OsDisk>,
+/// What the spooler works with.
+pub(crate) struct Work<D: Disk> {
+    root: Root<D>,
     plan: SpoolPlan,
     shared: Arc<Shared>,
     orders: Arc<Orders>,
-    entries: Vec<Entry<OsDisk>>,
+    entries: Vec<Entry<D>>,
     /// Targets whose spool could not be opened.
     orphans: Vec<Arc<Target>>,
-    started: Instant,
 }
 
-impl Work {
+impl Work<OsDisk> {
     fn run(mut self, open: &SyncSender<()>) {
-        self.take_newcomers();
+        let started = Instant::now();
+        let now = || {
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+            Now { unix_ms, monotonic: started.elapsed() }
+        };
+        self.take_newcomers(now());
         // Nobody waits for it any more only when the process ends.
         let _told: Result<(), std::sync::mpsc::SendError<()>> = open.send(());
         loop {
             let stop = self.orders.stop.load(Ordering::Acquire);
-            self.take_newcomers();
             if stop {
-                return self.finish();
+                self.take_newcomers(now());
+                return self.finish(now);
             }
-            let now = self.now();
-            let mut next = Next::Idle;
-            for entry in &mut self.entries {
-                next = next.max(entry.step(now, &self.shared));
-            }
-            match next {
+            match self.round(now()) {
                 Next::AtOnce => {}
                 Next::Soon => std::thread::park_timeout(PAUSE),
                 Next::Idle => std::thread::park_timeout(PAUSE_IDLE),
             }
         }
     }
+}
 
-    fn finish(mut self) {
+impl<D: Disk> Work<D> {
+    pub(crate) fn new(
+        root: Root<D>,
+        plan: SpoolPlan,
+        shared: Arc<Shared>,
+        orders: Arc<Orders>,
+    ) -> Self {
+        Self { root, plan, shared, orders, entries: Vec::new(), orphans: Vec::new() }
+    }
+
+    /// Does for each target what is to be done now, and tells when to look again.
+    pub(crate) fn round(&mut self, now: Now) -> Next {
+        self.take_newcomers(now);
+        let mut next = Next::Idle;
+        for entry in &mut self.entries {
+            next = next.max(entry.step(now, &self.shared));
+        }
+        next
+    }
+
+    pub(crate) fn finish(mut self, now: impl Fn() -> Now) {
         for entry in std::mem::take(&mut self.entries) {
-            entry.finish(|| self.now(), &self.shared);
+            entry.finish(&now, &self.shared);
         }
         for target in &self.orphans {
             shed_rest(target, &self.shared);
         }
     }
 
-    fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-        Now { unix_ms, monotonic: self.started.elapsed() }
-    }
-
     /// Opens the spools of new targets; one that cannot be opened goes without.
-    fn take_newcomers(&mut self) {
+    pub(crate) fn take_newcomers(&mut self, now: Now) {
         let newcomers = std::mem::take(
             &mut *self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner),
         );
-        let now = self.now();
         for target in newcomers {
             match self.open(&target, now) {
                 Ok(spool) => self.entries.push(Entry::new(target, spool, &self.shared)),
@@ -168,7 +184,7 @@ impl Work {
         }
     }
 
-    fn open(&self, target: &Target, now: Now) -> Result<Spool<OsDisk>, String> {
+    fn open(&self, target: &Target, now: Now) -> Result<Spool<D>, String> {
         let name = Name::new(&target.tier, &target.plan.id).map_err(|error| error.to_string())?;
         let config = Config {
             sync: self.plan.sync,

@@ -5,28 +5,21 @@
 
 use std::{
     io::{self, IoSlice},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::AsRawFd,
     time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg},
-};
-use tokio::{io::Interest, net::UdpSocket, time::Instant};
+use nix::errno::Errno;
+use tokio::time::Instant;
 
 use crate::{
     chunk::{Chunk, Format},
     target::{
         Shed, State,
         connect::{Backoff, Place},
+        net::{BATCH, Net, Socket},
         worker::Outbox,
     },
 };
-
-/// Datagrams sent by one system call.
-const BATCH: usize = 64;
 
 /// A target that refuses is asked again so often, at least, and up to half as long again.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,16 +45,15 @@ enum End {
 }
 
 /// Sends until the queue is closed and empty.
-pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
+pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
-    let mut headers = MultiHeaders::preallocate(BATCH, None);
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
-        if let Some(socket) = open(outbox, &mut place).await {
+        if let Some(socket) = open(outbox, &mut place, net).await {
             outbox.target.set_state(State::Unknown);
             let sent = outbox.target.meters.sent.get();
-            let end = send_all(outbox, &socket, &mut place, &mut headers).await;
+            let end = send_all(outbox, &socket, &mut place).await;
             outbox.cut();
             match end {
                 End::Done => continue,
@@ -90,10 +82,11 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
 
 /// Returns when the target does not refuse any more, when its name has moved, or when nothing is left to be
 /// sent to it.
-async fn revive(outbox: &Outbox<'_>, socket: &UdpSocket, place: &mut Place) {
+async fn revive(outbox: &Outbox<'_>, socket: &impl Socket, place: &mut Place) {
     let mut good = 0;
     while good < PROBES_GOOD {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(PROBE_INTERVAL.mul_f64(1.0 + fastrand::f64() / 2.0)) => {}
             () = outbox.target.queue.finished(), if outbox.can_end() => return,
         }
@@ -110,23 +103,23 @@ async fn revive(outbox: &Outbox<'_>, socket: &UdpSocket, place: &mut Place) {
 }
 
 /// Sends a datagram with nothing in it, which every receiver passes over, and waits for a refusal.
-async fn is_refused(socket: &UdpSocket) -> bool {
+async fn is_refused(socket: &impl Socket) -> bool {
     if socket.send(&[]).await.is_err() {
         // An old word on an earlier datagram; this one was not sent.
-        let _refused_again: io::Result<usize> = socket.send(&[]).await;
+        let _refused_again: io::Result<()> = socket.send(&[]).await;
     }
     tokio::time::sleep(PROBE_PATIENCE).await;
     has_refused(socket)
 }
 
 /// The word that nobody listens has come.
-fn has_refused(socket: &UdpSocket) -> bool {
+fn has_refused(socket: &impl Socket) -> bool {
     matches!(socket.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-async fn open(outbox: &Outbox<'_>, place: &mut Place) -> Option<UdpSocket> {
+async fn open<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option<N::Socket> {
     let address = place.find(outbox.target).await?;
-    match connect(address).await {
+    match net.open(address).await {
         Ok(socket) => Some(socket),
         Err(error) => {
             let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
@@ -139,23 +132,8 @@ async fn open(outbox: &Outbox<'_>, place: &mut Place) -> Option<UdpSocket> {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
-    Ok(socket)
-}
-
 /// Sends until there is no more to come, or the target refuses, or the socket fails.
-async fn send_all(
-    outbox: &mut Outbox<'_>,
-    socket: &UdpSocket,
-    place: &mut Place,
-    headers: &mut MultiHeaders<SockaddrStorage>,
-) -> End {
+async fn send_all(outbox: &mut Outbox<'_>, socket: &impl Socket, place: &mut Place) -> End {
     let mut singles = 0;
     let mut refused_at: Option<Instant> = None;
     loop {
@@ -170,7 +148,7 @@ async fn send_all(
         if place.has_moved(outbox.target).await {
             return End::Done;
         }
-        match send_some(outbox, socket, headers) {
+        match send_some(outbox, socket) {
             // The kernel tells of a refusal by taking one datagram of many, and forgets it.
             Ok(Taken::OneOfMany) => singles += 1,
             Ok(Taken::Many) => singles = 0,
@@ -200,7 +178,7 @@ async fn send_all(
         if singles >= SINGLES_MAX {
             singles = 0;
             // A machine that forgets refusals so is this one, and says them at once.
-            let _full: io::Result<usize> = socket.try_send(&[]);
+            let _full: io::Result<()> = socket.try_send(&[]);
             if has_refused(socket) {
                 return End::Refused;
             }
@@ -219,11 +197,7 @@ enum Taken {
 const SINGLES_MAX: u32 = 2;
 
 /// Sends the next datagrams of the first chunk and settles them.
-fn send_some(
-    outbox: &mut Outbox<'_>,
-    socket: &UdpSocket,
-    headers: &mut MultiHeaders<SockaddrStorage>,
-) -> io::Result<Taken> {
+fn send_some(outbox: &mut Outbox<'_>, socket: &impl Socket) -> io::Result<Taken> {
     let Some(chunk) = outbox.chunks.front_mut() else { return Ok(Taken::Many) };
     let mut slices = [[IoSlice::new(&[])]; BATCH];
     let (mut used, mut start) = (0, chunk.start);
@@ -232,13 +206,7 @@ fn send_some(
         start = frame.end;
         used += 1;
     }
-    let slices = slices.get(..used).unwrap_or_default();
-    let addresses = [None; BATCH];
-    let count = socket.try_io(Interest::WRITABLE, || {
-        let flags = MsgFlags::MSG_DONTWAIT;
-        let sent = sendmmsg(socket.as_raw_fd(), headers, slices, addresses, [], flags)?;
-        Ok(sent.count())
-    })?;
+    let count = socket.try_send_many(slices.get(..used).unwrap_or_default())?;
     settle_first(outbox, count, |outbox, from_disk, samples| outbox.sent(from_disk, samples));
     Ok(if count == 1 && used > 1 { Taken::OneOfMany } else { Taken::Many })
 }

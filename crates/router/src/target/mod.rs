@@ -6,6 +6,7 @@
 pub(crate) mod connect;
 pub(crate) mod datagram;
 pub(crate) mod embedded;
+pub(crate) mod net;
 pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod spool;

@@ -12,7 +12,6 @@ use coco_wire::{
     line::LineError,
     pickle::{FrameWriter, PushError},
 };
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::{
@@ -21,17 +20,13 @@ use crate::{
     target::{
         Shed, State,
         connect::{Backoff, Place},
+        net::{Net, Stream},
         worker::Outbox,
     },
 };
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Unacknowledged bytes end a connection after this long: a black hole would swallow them for hours.
-/// Not shorter, because Linux ends by it also the connection of a target that pauses so long, and what
-/// that one had not read is lost.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection that has lived so long is a good one. One that ends earlier must not make us spin.
 const PROVEN: Duration = Duration::from_secs(5);
@@ -40,12 +35,12 @@ const PROVEN: Duration = Duration::from_secs(5);
 const SLICES_MAX: usize = 16;
 
 /// Connects and sends until the queue is closed and empty.
-pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
+pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
-        if let Some(stream) = connect(outbox, &mut place).await {
+        if let Some(stream) = connect(outbox, &mut place, net).await {
             outbox.target.set_state(State::Up);
             let since = Instant::now();
             let Err(error) = send_all(outbox, &stream).await else { return };
@@ -64,15 +59,12 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     }
 }
 
-async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
+async fn connect<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option<N::Stream> {
     let meters = &outbox.target.meters;
     let address = place.find(outbox.target).await?;
-    let attempt = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    let attempt = tokio::time::timeout(CONNECT_TIMEOUT, net.connect(address)).await;
     let error = match attempt {
-        Ok(Ok(stream)) => match prepare(&stream) {
-            Ok(()) => return Some(stream),
-            Err(error) => error,
-        },
+        Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error,
         Err(_) => io::Error::from(io::ErrorKind::TimedOut),
     };
@@ -84,13 +76,8 @@ async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
     None
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
-}
-
 /// Sends until the connection ends (an error) or the queue is closed and empty.
-async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
+async fn send_all(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
     // What an earlier connection delivered whole is not sent again.
     outbox.written = outbox.chunks.front().map_or(0, |chunk| chunk.start);
     loop {
@@ -99,8 +86,9 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
                 return Ok(());
             }
             tokio::select! {
-                () = outbox.more() => {}
+                biased;
                 ended = ended(stream) => return Err(ended),
+                () = outbox.more() => {}
             }
             outbox.take();
             if outbox.target.protocol == TargetProtocol::Pickle {
@@ -113,13 +101,14 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
                 return Err(error);
             }
             tokio::select! {
-                writable = stream.writable() => writable?,
+                biased;
                 ended = ended(stream) => return Err(ended),
                 // The target is slow: what has not begun to be written may wait on disk.
                 () = outbox.target.queue.finished(), if outbox.can_end() => return Ok(()),
                 () = outbox.target.queue.spools(), if outbox.owes() => {
                     outbox.give_back(1);
                 }
+                writable = stream.writable() => writable?,
             }
         } else {
             // One write a turn: the clients of this shard and its other targets go on.
@@ -129,7 +118,7 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
 }
 
 /// Returns when the peer has closed: a target answers nothing, so all it can say is that it ends.
-async fn ended(stream: &TcpStream) -> io::Error {
+async fn ended(stream: &impl Stream) -> io::Error {
     let mut answer = [0; 512];
     loop {
         if let Err(error) = stream.readable().await {
@@ -145,7 +134,7 @@ async fn ended(stream: &TcpStream) -> io::Error {
 }
 
 /// One vectored write; settles the chunks that it finishes.
-fn write(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
+fn write(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let mut offset = outbox.written;
     for (slice, chunk) in slices.iter_mut().zip(&outbox.chunks) {

@@ -7,26 +7,33 @@ use crate::{
     plan::TargetProtocol,
     shared::Shared,
     stage::Stages,
-    target::{Shed, State, Target, connect::Backoff, datagram, stream},
+    target::{Shed, State, Target, connect::Backoff, datagram, net::Net, stream},
 };
 
 /// Bytes taken from the queue at once.
 const TAKE_BYTES: usize = 512 * 1024;
 
 /// Serves `target` until its queue is closed and empty, or the time for it is over.
-pub(crate) async fn run(target: Arc<Target>, shared: Arc<Shared>, mut stages: Stages) {
+pub(crate) async fn run(
+    target: Arc<Target>,
+    shared: Arc<Shared>,
+    mut stages: Stages,
+    net: impl Net,
+) {
     let mut outbox = Outbox::new(&target, &shared);
     tokio::select! {
-        () = serve(&mut outbox) => {}
+        // In this order, here and below: what a test does can be repeated.
+        biased;
+        () = serve(&mut outbox, &net) => {}
         () = stages.flush_deadline() => {}
     }
     outbox.give_up();
 }
 
-async fn serve(outbox: &mut Outbox<'_>) {
+async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     match outbox.target.protocol {
-        TargetProtocol::Collectd | TargetProtocol::LineUdp => datagram::serve(outbox).await,
-        TargetProtocol::LineTcp | TargetProtocol::Pickle => stream::serve(outbox).await,
+        TargetProtocol::Collectd | TargetProtocol::LineUdp => datagram::serve(outbox, net).await,
+        TargetProtocol::LineTcp | TargetProtocol::Pickle => stream::serve(outbox, net).await,
         TargetProtocol::Embedded => store(outbox).await,
     }
 }
@@ -59,6 +66,7 @@ impl<'a> Outbox<'a> {
     /// Waits before the next attempt, but not when there is nothing left to send.
     pub(crate) async fn pause(&self, backoff: &mut Backoff) {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(backoff.pause()) => {}
             () = self.target.queue.finished(), if self.can_end() => {}
         }
@@ -103,6 +111,7 @@ impl<'a> Outbox<'a> {
             Some(link) => {
                 link.set_direct(false);
                 tokio::select! {
+                    biased;
                     () = self.target.queue.ready() => {}
                     () = link.ready() => {}
                 }
