@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     control::{Control, Held, Inbox},
+    doubt,
     handle::Handle,
     ledger::Ledger,
     listen::bind::{BindError, BoundListener, Sockets, bind},
@@ -132,6 +133,7 @@ impl Bound {
             held.accept(listener, socket, &shared);
         }
         tokio::spawn(watch_drops(Arc::clone(&shared)));
+        tokio::spawn(doubt::watch(Arc::clone(&shared)));
         tokio::spawn(sum_up(Arc::clone(&shared)));
         Ok(Running { shared, control: Arc::new(Control::new(held)), threads, dry, spooler })
     }

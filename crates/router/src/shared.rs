@@ -17,6 +17,7 @@ use crate::{
     census::{Arrival, Census},
     ledger::Gate,
     listen::Listener,
+    loops::Loops,
     pipeline::Source,
     plan::Plan,
     roll::Roll,
@@ -42,6 +43,9 @@ pub(crate) struct Shared {
     /// When each shard last showed that it lives, in milliseconds since `started`.
     heartbeats: Vec<AtomicU64>,
     started: Instant,
+    pub(crate) loops: Loops,
+    /// Tiers of which most went down at once.
+    pub(crate) doubts: ArcSwap<HashSet<String>>,
     /// Bytes of unfinished pickle frames over all clients.
     pub(crate) unfinished_bytes: Arc<AtomicUsize>,
 }
@@ -71,6 +75,8 @@ impl Shared {
             connections: AtomicUsize::new(0),
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             started: Instant::now(),
+            loops: Loops::default(),
+            doubts: ArcSwap::default(),
             unfinished_bytes: Arc::default(),
         }
     }

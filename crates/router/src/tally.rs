@@ -7,6 +7,8 @@ use crate::telemetry::{self, Counter, Registry};
 pub(crate) struct Tally {
     /// Datagrams, TCP lines or pickle frames read.
     pub(crate) raw: u64,
+    /// Datagrams that were probes of a Coco; they are not among the others.
+    pub(crate) probes: u64,
     /// Datagrams that the read buffer cut.
     pub(crate) truncated: u64,
     /// Samples decoded, notifications not among them.

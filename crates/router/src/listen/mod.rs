@@ -36,6 +36,7 @@ pub(crate) struct Listener {
     raw: Counter,
     decoded: Counter,
     truncated: Counter,
+    probes: Counter,
     pub(crate) errors: Counter,
     pub(crate) connections: Counter,
     pub(crate) refused: Counter,
@@ -61,6 +62,7 @@ impl Listener {
             raw: counter(telemetry::LISTEN_RAW),
             decoded: counter(telemetry::LISTEN_DECODED),
             truncated: counter(telemetry::LISTEN_TRUNCATED),
+            probes: counter(telemetry::LISTEN_PROBES),
             errors: counter(telemetry::LISTEN_ERRORS),
             connections: counter(telemetry::LISTEN_CONNECTIONS),
             refused: counter(telemetry::LISTEN_REFUSED),
@@ -87,6 +89,7 @@ impl Listener {
         self.raw.add(if self.protocol == ListenerProtocol::LineTcp { lines } else { tally.raw });
         self.decoded.add(tally.decoded);
         self.truncated.add(tally.truncated);
+        self.probes.add(tally.probes);
         for (reason, count) in &tally.rejected {
             self.rejected(reason).add(*count);
         }
@@ -131,6 +134,7 @@ impl Listener {
             raw: self.raw.get(),
             decoded: self.decoded.get(),
             truncated: self.truncated.get(),
+            probes: self.probes.get(),
             kernel_dropped: self.kernel_dropped.get(),
             errors: self.errors.get(),
             rejected: rejected

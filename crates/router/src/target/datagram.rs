@@ -19,8 +19,10 @@ use tokio::{io::Interest, net::UdpSocket, time::Instant};
 use crate::{
     chunk::{Chunk, Format},
     target::{
-        Shed, State,
+        Shed, State, Target,
         connect::{Backoff, Place},
+        health::{Event, Health, Rules, Verdict},
+        prober,
         worker::Outbox,
     },
 };
@@ -28,15 +30,8 @@ use crate::{
 /// Datagrams sent by one system call.
 const BATCH: usize = 64;
 
-/// A target that refuses is asked again so often, at least, and up to half as long again.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-
 /// How long the word that nobody listens may take.
 const PROBE_PATIENCE: Duration = Duration::from_millis(200);
-
-/// After so many probes that were not refused it is fed again. A machine says so once a second at most, for
-/// all its ports together.
-const PROBES_GOOD: u32 = 4;
 
 /// One refusal may be an old word on an earlier datagram; a second one within this time is not.
 const REFUSALS_APART_MAX: Duration = Duration::from_secs(3);
@@ -56,6 +51,7 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
     let mut headers = MultiHeaders::preallocate(BATCH, None);
+    let mut health = Health::new(Rules::REFUSED);
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
         if let Some(socket) = open(outbox, &mut place).await {
@@ -66,13 +62,9 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
             match end {
                 End::Done => continue,
                 End::Refused => {
-                    outbox.target.set_state(State::Down);
-                    tracing::warn!(
-                        tier = outbox.target.tier,
-                        target = outbox.target.plan.label,
-                        "nobody listens there; what falls to it is held, and it is asked each second"
-                    );
-                    revive(outbox, &socket, &mut place).await;
+                    health.on(Event::Refused, Instant::now());
+                    outbox.target.set_state(State::Suspect);
+                    revive(outbox, &socket, &mut place, &mut health).await;
                     continue;
                 }
                 End::Failed(error) => {
@@ -88,25 +80,50 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     }
 }
 
-/// Returns when the target does not refuse any more, when its name has moved, or when nothing is left to be
-/// sent to it.
-async fn revive(outbox: &Outbox<'_>, socket: &UdpSocket, place: &mut Place) {
-    let mut good = 0;
-    while good < PROBES_GOOD {
+/// Asks a target that has refused, which is held meanwhile. Returns when it is to be fed again, when its
+/// name has moved, or when nothing is left to be sent to it.
+async fn revive(outbox: &Outbox<'_>, socket: &UdpSocket, place: &mut Place, health: &mut Health) {
+    let target = outbox.target;
+    while matches!(health.verdict(), Verdict::Suspect | Verdict::Down) {
+        // Never less than the second that a machine waits between two refusals.
+        let next = health.probe_at(1.0 + fastrand::f64() / 5.0).unwrap_or_else(Instant::now);
         tokio::select! {
-            () = tokio::time::sleep(PROBE_INTERVAL.mul_f64(1.0 + fastrand::f64() / 2.0)) => {}
-            () = outbox.target.queue.finished(), if outbox.can_end() => return,
+            () = tokio::time::sleep_until(next) => {}
+            () = target.queue.finished(), if outbox.can_end() => return,
         }
-        if place.has_moved(outbox.target).await {
+        if place.has_moved(target).await {
+            *health = Health::new(Rules::REFUSED);
             return;
         }
-        good = if is_refused(socket).await { 0 } else { good + 1 };
+        health.ask(Instant::now());
+        let refused = is_refused(socket).await;
+        let (event, counter) = match refused {
+            true => (Event::Bad, &target.meters.probes_bad),
+            false => (Event::Good, &target.meters.probes_good),
+        };
+        counter.add(1);
+        if target.standing.is_pardoned() {
+            health.pardon();
+        }
+        let before = health.verdict();
+        let verdict = health.on(event, Instant::now());
+        tell(target, before, verdict);
     }
-    tracing::info!(
-        tier = outbox.target.tier,
-        target = outbox.target.plan.label,
-        "it does not refuse any more"
-    );
+}
+
+/// Shows a verdict, and says it if it is news.
+fn tell(target: &Target, before: Verdict, verdict: Verdict) {
+    let (tier, label) = (&target.tier, &target.plan.label);
+    if before != Verdict::Down && verdict == Verdict::Down {
+        target.set_state(State::Down);
+        tracing::warn!(
+            tier,
+            target = label,
+            "nobody listens there; what falls to it is held, and it is asked each second"
+        );
+    } else if verdict == Verdict::Unknown {
+        tracing::info!(tier, target = label, "it does not refuse any more");
+    }
 }
 
 /// Sends a datagram with nothing in it, which every receiver passes over, and waits for a refusal.
@@ -126,6 +143,9 @@ fn has_refused(socket: &UdpSocket) -> bool {
 
 async fn open(outbox: &Outbox<'_>, place: &mut Place) -> Option<UdpSocket> {
     let address = place.find(outbox.target).await?;
+    if prober::is_ourselves(outbox.target, outbox.shared, address) {
+        return None;
+    }
     match connect(address).await {
         Ok(socket) => Some(socket),
         Err(error) => {
@@ -139,7 +159,8 @@ async fn open(outbox: &Outbox<'_>, place: &mut Place) -> Option<UdpSocket> {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
+/// A socket that hears what the kernel says of this address.
+pub(super) async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),

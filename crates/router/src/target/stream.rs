@@ -21,6 +21,7 @@ use crate::{
     target::{
         Shed, State,
         connect::{Backoff, Place},
+        prober,
         worker::Outbox,
     },
 };
@@ -46,6 +47,8 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
         if let Some(stream) = connect(outbox, &mut place).await {
+            let (loops, beacon) = (&outbox.shared.loops, outbox.target.beacon);
+            let _known = stream.local_addr().ok().map(|local| loops.connected(local, beacon));
             outbox.target.set_state(State::Up);
             let since = Instant::now();
             let Err(error) = send_all(outbox, &stream).await else { return };
@@ -67,6 +70,9 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
 async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
     let meters = &outbox.target.meters;
     let address = place.find(outbox.target).await?;
+    if prober::is_ourselves(outbox.target, outbox.shared, address) {
+        return None;
+    }
     let attempt = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     let error = match attempt {
         Ok(Ok(stream)) => match prepare(&stream) {

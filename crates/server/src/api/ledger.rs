@@ -37,6 +37,7 @@ fn listener(listener: &ListenerCounts) -> Value {
         "raw": listener.raw,
         "decoded": listener.decoded,
         "truncated": listener.truncated,
+        "probes": listener.probes,
         "kernel_dropped": listener.kernel_dropped,
         "errors": listener.errors,
         "rejected": rejected.collect::<Map<String, Value>>(),
@@ -63,6 +64,7 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "target": target.label,
         "id": target.id,
         "state": target.state,
+        "state_since": target.state_seconds,
         "offered": target.offered,
         "sent": target.sent,
         "queued": target.queued,
@@ -74,5 +76,7 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "write_errors": target.write_errors,
         "dial_errors": target.dial_errors,
         "disconnects": target.disconnects,
+        "probe_ok": target.probe_ok,
+        "probe_failed": target.probe_failed,
     })
 }
