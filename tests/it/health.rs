@@ -372,10 +372,11 @@ impl Drop for Relay {
 #[test]
 fn a_loop_through_a_translated_address_is_found_and_switched_off_until_a_reload() {
     let listener = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-    let (relay, sink) = (Relay::start(listener), UdpSink::start());
+    let (dir, relay, sink) = (folder(), Relay::start(listener), UdpSink::start());
     let target = relay.address.to_string();
     let config = format!(
-        "[listen]\nbind = \"{listener}\"\n[tiers.short]\n{}",
+        "[listen]\nbind = \"{listener}\"\n{}[tiers.short]\n{}",
+        spool(dir.path()),
         coco::targets(std::slice::from_ref(&target))
     );
     let coco = Coco::start(&config);

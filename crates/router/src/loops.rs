@@ -2,7 +2,7 @@
 //!
 //! Told before the first sample: an address that is one of our own listeners. Told while it runs, through
 //! whatever translates addresses: a datagram of ours that comes back, and a client that has the address of
-//! a connection of ours.
+//! a connection of ours. A TCP target behind a proxy that comes back cannot be told by addresses.
 
 use std::{
     collections::HashMap,

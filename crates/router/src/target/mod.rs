@@ -11,6 +11,7 @@ pub(crate) mod probe;
 pub(crate) mod prober;
 pub(crate) mod queue;
 pub(crate) mod record;
+mod refusal;
 pub(crate) mod spool;
 pub(crate) mod standing;
 pub(crate) mod stream;

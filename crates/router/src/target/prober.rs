@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for a page, which has to be made.
 const PATIENCE_HTTP: Duration = Duration::from_secs(3);
 
-/// How often a collectd target is sent a datagram that we would know again.
+/// How often, at least, a collectd target is sent a datagram that we would know again.
 const BEACON_INTERVAL: Duration = Duration::from_secs(8);
 
 /// The prober of one target; ends when dropped.
@@ -132,7 +132,8 @@ async fn shine(target: &Target, shared: &Shared) {
             // A socket of its own: a refusal of it is none of a sample.
             let _lost: std::io::Result<usize> = socket.send(&beacon).await;
         }
-        tokio::time::sleep(BEACON_INTERVAL).await;
+        // Those of many targets spread.
+        tokio::time::sleep(BEACON_INTERVAL.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
     }
 }
 

@@ -75,14 +75,16 @@ struct Inner {
     /// What the prober judges; unknown without one.
     verdict: Verdict,
     looped: bool,
-    /// When the state, or whether it takes samples, last became another.
+    /// Since when the state is as it is, and since when it takes samples, or does not.
     since: Instant,
+    open_since: Instant,
 }
 
 impl Default for Standing {
     fn default() -> Self {
         let (link, verdict) = (State::Connecting, Verdict::Unknown);
-        let inner = Inner { link, verdict, looped: false, since: Instant::now() };
+        let now = Instant::now();
+        let inner = Inner { link, verdict, looped: false, since: now, open_since: now };
         Self {
             inner: Mutex::new(inner),
             halt: watch::Sender::default(),
@@ -101,8 +103,11 @@ impl Standing {
         let mut inner = self.lock();
         let before = *inner;
         change(&mut inner);
-        if (inner.state(), inner.is_open()) != (before.state(), before.is_open()) {
+        if inner.state() != before.state() {
             inner.since = Instant::now();
+        }
+        if inner.is_open() != before.is_open() {
+            inner.open_since = Instant::now();
         }
         let halt = inner.halt();
         drop(inner);
@@ -143,7 +148,7 @@ impl Standing {
     /// switched off takes them as well: they are shed.
     pub(crate) fn is_open(&self) -> (bool, Duration) {
         let inner = self.lock();
-        (inner.is_open(), inner.since.elapsed())
+        (inner.is_open(), inner.open_since.elapsed())
     }
 
     /// How long the state has been as it is.
@@ -233,6 +238,18 @@ mod tests {
             assert!(standing.set_loop() && !standing.set_loop());
             assert_eq!((standing.state(), standing.is_open().0), (State::Loop, true));
         }
+    }
+
+    #[test]
+    fn a_verdict_upon_a_suspicion_does_not_begin_the_outage_anew() {
+        let standing = Standing::default();
+        standing.set_link(State::Unknown);
+        standing.set_link(State::Suspect);
+        let outage = standing.lock().open_since;
+        standing.set_link(State::Down);
+        assert_eq!(standing.lock().open_since, outage);
+        standing.set_link(State::Unknown);
+        assert!(standing.lock().open_since > outage);
     }
 
     #[tokio::test]
