@@ -12,6 +12,8 @@ mod cli;
 mod coco1x;
 /// What Coco says about a name, a ring and its series is the same wherever it is asked.
 mod explain;
+/// Probes, verdicts, and loops to ourselves.
+mod health;
 /// The dependency rule between the crates.
 mod layering;
 /// Bad lines and connections harm nobody.

@@ -53,6 +53,8 @@ pub struct TierView {
     pub series_per_host: Vec<Vec<u64>>,
     /// For each target: keys that are one series each.
     pub singles: Vec<u64>,
+    /// Most of its targets went down at once: the fault is probably on this side.
+    pub suspect_self: bool,
     /// Names looked up in this tier.
     pub lookups: u64,
 }
@@ -138,6 +140,7 @@ impl Handle {
     /// The tiers with what is known of their targets.
     pub fn tiers(&self) -> Vec<TierView> {
         let routes = self.shared.routes.load();
+        let doubts = self.shared.doubts.load();
         let (counts, per_host) = routes.census.counts();
         let view = |tier: &crate::routes::Tier| {
             let slots = tier.all_slots();
@@ -157,6 +160,7 @@ impl Handle {
                 series: counts.iter().map(|count| count.series).collect(),
                 series_per_host: per_host.to_vec(),
                 singles: counts.iter().map(|count| count.singles).collect(),
+                suspect_self: doubts.contains(&tier.name),
                 lookups: tier.lookups.get(),
             }
         };

@@ -88,6 +88,8 @@ pub struct ListenerCounts {
     pub decoded: u64,
     /// Datagrams cut by the read buffer.
     pub truncated: u64,
+    /// Probe datagrams of a Coco; they are not in `raw`.
+    pub probes: u64,
     /// Datagrams dropped by the kernel.
     pub kernel_dropped: u64,
     /// Failed reads and accepts.
@@ -122,6 +124,8 @@ pub struct TargetFates {
     pub id: String,
     /// State of its connection; `removed` if a reload has taken it out.
     pub state: &'static str,
+    /// For how many seconds that has been so.
+    pub state_seconds: u64,
     /// Copies that fell to it.
     pub offered: u64,
     /// Handed to the kernel, or stored.
@@ -144,6 +148,10 @@ pub struct TargetFates {
     pub dial_errors: u64,
     /// Connections that ended.
     pub disconnects: u64,
+    /// Probes that were answered, or at least not refused.
+    pub probe_ok: u64,
+    /// Probes that failed.
+    pub probe_failed: u64,
 }
 
 impl Ledger {
@@ -282,6 +290,7 @@ impl TargetFates {
             label: row.label.clone(),
             id: row.id.clone(),
             state: row.state(),
+            state_seconds: row.state_since().as_secs(),
             offered: meters.offered.get(),
             sent: meters.sent.get(),
             queued: held.queued,
@@ -293,6 +302,8 @@ impl TargetFates {
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),
             disconnects: meters.disconnects.get(),
+            probe_ok: meters.probes_good.get(),
+            probe_failed: meters.probes_bad.get(),
         }
     }
 

@@ -18,10 +18,12 @@
 mod census;
 mod chunk;
 mod control;
+mod doubt;
 mod handle;
 mod inlet;
 mod ledger;
 mod listen;
+mod loops;
 mod memory;
 mod pipeline;
 pub mod plan;

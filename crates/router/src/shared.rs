@@ -17,6 +17,7 @@ use crate::{
     census::{Arrival, Census},
     ledger::Gate,
     listen::Listener,
+    loops::Loops,
     pipeline::Source,
     plan::Plan,
     roll::Roll,
@@ -44,6 +45,9 @@ pub(crate) struct Shared {
     started: Instant,
     /// Bytes that all queues together held when last looked at.
     memory: AtomicUsize,
+    pub(crate) loops: Loops,
+    /// Tiers of which most went down at once.
+    pub(crate) doubts: ArcSwap<HashSet<String>>,
     /// Bytes of unfinished pickle frames over all clients.
     pub(crate) unfinished_bytes: Arc<AtomicUsize>,
 }
@@ -74,6 +78,8 @@ impl Shared {
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             started: Instant::now(),
             memory: AtomicUsize::new(0),
+            loops: Loops::default(),
+            doubts: ArcSwap::default(),
             unfinished_bytes: Arc::default(),
         }
     }

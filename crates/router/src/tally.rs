@@ -9,6 +9,8 @@ pub(crate) struct Tally {
     pub(crate) raw: u64,
     /// What became of them.
     pub(crate) units: Units,
+    /// Datagrams that were probes of a Coco; they are not among the others.
+    pub(crate) probes: u64,
     /// Datagrams that the read buffer cut.
     pub(crate) truncated: u64,
     /// Samples decoded, notifications not among them.
@@ -39,17 +41,23 @@ pub(crate) struct Units {
 pub(crate) struct Begun {
     used: u64,
     malformed: u64,
+    probes: u64,
 }
 
 impl Tally {
     /// A datagram or pickle frame was read; what is counted from here on is in it.
     pub(crate) fn begin_unit(&mut self) -> Begun {
         self.raw += 1;
-        Begun { used: self.decoded + self.notifications, malformed: self.malformed() }
+        let used = self.decoded + self.notifications;
+        Begun { used, malformed: self.malformed(), probes: self.probes }
     }
 
     /// All of it has been looked at.
     pub(crate) fn end_unit(&mut self, begun: &Begun) {
+        if self.probes > begun.probes {
+            self.raw -= 1;
+            return;
+        }
         let used = self.decoded + self.notifications > begun.used;
         let malformed = self.malformed() > begun.malformed;
         let units = &mut self.units;

@@ -37,6 +37,7 @@ metrics_list! {
     LISTEN_CONNECTIONS = "coco_listen_connections", "Client connections taken, by listener.";
     LISTEN_REFUSED = "coco_listen_connections_refused", "Client connections over the limit, closed at once, by listener.";
     LISTEN_REJECTED = "coco_listen_rejected", "Malformed input by listener and reason: a datagram's first error, a line, a datapoint.";
+    LISTEN_PROBES = "coco_listen_probes", "Probe datagrams of a Coco, without samples, by listener.";
     KERNEL_DROPPED = "coco_listen_kernel_dropped", "Datagrams the kernel dropped before Coco could read them, by listener.";
     SAMPLES_DECODED = "coco_samples_decoded", "Samples decoded: collectd value lists, Graphite lines and datapoints.";
     SAMPLES_NOTIFICATIONS = "coco_samples_notifications", "collectd notifications decoded.";
@@ -52,6 +53,8 @@ metrics_list! {
     WRITE_ERRORS = "coco_target_write_errors", "Failed writes to the target.";
     DIAL_ERRORS = "coco_target_dial_errors", "Failed attempts to resolve or connect.";
     DISCONNECTS = "coco_target_disconnects", "Connections to the target that ended.";
+    PROBES_GOOD = "coco_target_probe_ok", "Probes of the target that were answered, or at least not refused.";
+    PROBES_BAD = "coco_target_probe_failed", "Probes of the target that failed.";
     LOOKUPS = "coco_lookup", "Names looked up through the API, by tier.";
     BLOCKED = "coco_listen_blocked_milliseconds", "Milliseconds that TCP clients were held back by a full queue.";
     LEDGER_FAULTS = "coco_ledger_faults", "Seconds after which the ledger did not add up twice in a row; 0 unless Coco lost count.";

@@ -14,6 +14,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::{
     inlet::Inlet,
     listen::{Listener, accept::Client},
+    loops,
     pipeline::{Pipeline, Source},
     stage::{Stage, Stages},
     target::{net, queue::Feeder},
@@ -98,11 +99,15 @@ impl<'a, U: Units> Reading<'a, U> {
 
     /// Reads while the listener runs.
     pub(crate) async fn run(&mut self, stream: &impl net::Stream, mut stages: Stages) -> End {
+        let mut is_new = true;
         while stages.now() == Stage::Run {
             tokio::select! {
                 biased;
                 ready = stream.readable() => if ready.is_err() { return End::Cut },
                 () = stages.changed() => continue,
+            }
+            if std::mem::take(&mut is_new) {
+                self.look_for_loop();
             }
             match self.inlet.read(self.units.kept(), |room| stream.try_read(room)) {
                 Ok(0) => return End::Closed,
@@ -116,6 +121,18 @@ impl<'a, U: Units> Reading<'a, U> {
             self.inlet.end_turn(&self.full, self.listener, &mut stages).await;
         }
         End::Cut
+    }
+
+    /// Whether the client is this process itself. Not asked before it sends: then its own side knows it.
+    fn look_for_loop(&self) {
+        let shared = &self.inlet.shared;
+        if let Some(beacon) = self.peer.and_then(|peer| shared.loops.target_of(peer)) {
+            loops::came_back(
+                &shared.roll.load(),
+                beacon,
+                "a client is a connection of this process",
+            );
+        }
     }
 
     /// Reads what the kernel still holds, without waiting.

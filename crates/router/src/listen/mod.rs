@@ -37,6 +37,7 @@ pub(crate) struct Listener {
     units: [Counter; 3],
     decoded: Counter,
     truncated: Counter,
+    probes: Counter,
     pub(crate) errors: Counter,
     pub(crate) connections: Counter,
     pub(crate) refused: Counter,
@@ -67,6 +68,7 @@ impl Listener {
             units: ["ok", "partial", "bad"].map(units),
             decoded: counter(telemetry::LISTEN_DECODED),
             truncated: counter(telemetry::LISTEN_TRUNCATED),
+            probes: counter(telemetry::LISTEN_PROBES),
             errors: counter(telemetry::LISTEN_ERRORS),
             connections: counter(telemetry::LISTEN_CONNECTIONS),
             refused: counter(telemetry::LISTEN_REFUSED),
@@ -98,6 +100,7 @@ impl Listener {
         self.units.iter().zip([ok, partial, bad]).for_each(|(counter, count)| counter.add(count));
         self.decoded.add(tally.decoded);
         self.truncated.add(tally.truncated);
+        self.probes.add(tally.probes);
         for (reason, count) in &tally.rejected {
             self.rejected(reason).add(*count);
         }
@@ -146,6 +149,7 @@ impl Listener {
             bad: bad.get(),
             decoded: self.decoded.get(),
             truncated: self.truncated.get(),
+            probes: self.probes.get(),
             kernel_dropped: self.kernel_dropped.get(),
             errors: self.errors.get(),
             rejected: rejected

@@ -17,6 +17,7 @@ use super::{Pipeline, Source, Work, identity::HostKey};
 use crate::{
     census::{Arrival, Owned},
     chunk::OpenChunk,
+    loops,
     plan::KeyRule,
     routes::{Routes, Tier},
     shared::Shared,
@@ -121,6 +122,9 @@ impl Work {
                 format!("datagram of {} bytes, offset {}", datagram.len(), error.offset)
             });
         }
+        if self.passed.is_empty() && outcome.error.is_none() && loops::is_probe(datagram) {
+            self.probe(shared, datagram);
+        }
         if routes.collectd_tiers().len() == 0 {
             self.tally.unroutable += count;
             return None;
@@ -129,6 +133,19 @@ impl Work {
         self.take_census(routes, datagram);
         let all_passed = self.passed.iter().all(|&passed| passed);
         (count > 0).then_some(Surveyed { count, verbatim: outcome.strict && all_passed })
+    }
+
+    /// Counts a probe of a Coco; of ours it may be, and then what we send comes back.
+    #[cold]
+    fn probe(&mut self, shared: &Shared, datagram: &[u8]) {
+        self.tally.probes += 1;
+        if let Some(beacon) = shared.loops.recognise(datagram) {
+            loops::came_back(
+                &shared.roll.load(),
+                beacon,
+                "a datagram of this process has come back",
+            );
+        }
     }
 
     /// Counts one sample and notes its owners; `false` when the filter takes it out.

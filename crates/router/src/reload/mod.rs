@@ -88,6 +88,8 @@ pub(crate) async fn reload(
         }
         (changes, Listeners::between(&held.listeners, &plan.listeners), held.shards.len())
     };
+    // Whoever has mended a loop asks for this; one that is still there is found again.
+    shared.roll.load().holders().for_each(|target| target.standing.clear_loop());
     changes.epoch = shared.routes.load().epoch;
     if changes.is_empty() {
         return Ok(changes);
@@ -142,11 +144,12 @@ async fn apply(
     only_in(&before, &routes).into_iter().map(|(_, target)| target).collect()
 }
 
-/// Gives the queues the bounds of the plan.
+/// Gives the queues the bounds of the plan, and the targets its probes.
 fn bounds(routes: &Routes, plan: &Plan) {
-    let tiers = plan.tiers.iter().flat_map(|tier| tier.targets.iter().map(move |_| tier));
-    for (target, tier) in routes.targets.iter().zip(tiers) {
+    let tiers = plan.tiers.iter().flat_map(|tier| tier.targets.iter().map(move |t| (tier, t)));
+    for (target, (tier, plan)) in routes.targets.iter().zip(tiers) {
         target.queue.set_bounds(tier.queue_bytes, tier.block_timeout);
+        target.set_probe(&plan.probe);
     }
 }
 

@@ -16,20 +16,13 @@ use crate::{
     target::{
         Shed, State,
         connect::{Backoff, Place},
+        health::{Event, Health, Rules},
         net::{BATCH, Net, Socket},
+        prober,
+        refusal::{has_refused, revive},
         worker::Outbox,
     },
 };
-
-/// A target that refuses is asked again so often, at least, and up to half as long again.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the word that nobody listens may take.
-const PROBE_PATIENCE: Duration = Duration::from_millis(200);
-
-/// After so many probes that were not refused it is fed again. A machine says so once a second at most, for
-/// all its ports together.
-const PROBES_GOOD: u32 = 4;
 
 /// One refusal may be an old word on an earlier datagram; a second one within this time is not.
 const REFUSALS_APART_MAX: Duration = Duration::from_secs(3);
@@ -48,6 +41,7 @@ enum End {
 pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
+    let mut health = Health::new(Rules::REFUSED);
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
         if let Some(socket) = open(outbox, &mut place, net).await {
@@ -58,13 +52,9 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
             match end {
                 End::Done => continue,
                 End::Refused => {
-                    outbox.target.set_state(State::Down);
-                    tracing::warn!(
-                        tier = outbox.target.tier,
-                        target = outbox.target.plan.label,
-                        "nobody listens there; what falls to it is held, and it is asked each second"
-                    );
-                    revive(outbox, &socket, &mut place).await;
+                    health.on(Event::Refused, Instant::now());
+                    outbox.target.set_state(State::Suspect);
+                    revive(outbox, &socket, &mut place, &mut health).await;
                     continue;
                 }
                 End::Failed(error) => {
@@ -80,45 +70,11 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     }
 }
 
-/// Returns when the target does not refuse any more, when its name has moved, or when nothing is left to be
-/// sent to it.
-async fn revive(outbox: &Outbox<'_>, socket: &impl Socket, place: &mut Place) {
-    let mut good = 0;
-    while good < PROBES_GOOD {
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(PROBE_INTERVAL.mul_f64(1.0 + fastrand::f64() / 2.0)) => {}
-            () = outbox.target.queue.finished(), if outbox.can_end() => return,
-        }
-        if place.has_moved(outbox.target).await {
-            return;
-        }
-        good = if is_refused(socket).await { 0 } else { good + 1 };
-    }
-    tracing::info!(
-        tier = outbox.target.tier,
-        target = outbox.target.plan.label,
-        "it does not refuse any more"
-    );
-}
-
-/// Sends a datagram with nothing in it, which every receiver passes over, and waits for a refusal.
-async fn is_refused(socket: &impl Socket) -> bool {
-    if socket.send(&[]).await.is_err() {
-        // An old word on an earlier datagram; this one was not sent.
-        let _refused_again: io::Result<()> = socket.send(&[]).await;
-    }
-    tokio::time::sleep(PROBE_PATIENCE).await;
-    has_refused(socket)
-}
-
-/// The word that nobody listens has come.
-fn has_refused(socket: &impl Socket) -> bool {
-    matches!(socket.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
 async fn open<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option<N::Socket> {
     let address = place.find(outbox.target).await?;
+    if prober::is_ourselves(outbox.target, outbox.shared, address) {
+        return None;
+    }
     match net.open(address).await {
         Ok(socket) => Some(socket),
         Err(error) => {

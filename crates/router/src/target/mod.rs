@@ -6,29 +6,36 @@
 pub(crate) mod connect;
 pub(crate) mod datagram;
 pub(crate) mod embedded;
+pub(crate) mod health;
 pub(crate) mod net;
+pub(crate) mod probe;
+pub(crate) mod prober;
 pub(crate) mod queue;
 pub(crate) mod record;
+mod refusal;
 pub(crate) mod spool;
+pub(crate) mod standing;
 pub(crate) mod stream;
 pub(crate) mod worker;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use queue::{Feeder, Held, Queue};
 use spool::Link;
-use tokio::time::Instant;
+use standing::Standing;
+pub use standing::State;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     chunk::Chunk,
     ledger::Gate,
-    plan::{OnFull, TargetPlan, TargetProtocol, TierPlan},
+    plan::{OnFull, Probe, TargetPlan, TargetProtocol, TierPlan},
     stage::Lever,
     target::embedded::Store,
     telemetry::{self, Counter, Registry},
@@ -53,11 +60,13 @@ pub enum Shed {
     SpoolAge,
     /// Damaged on disk.
     SpoolCorrupt,
+    /// What the target is sent comes back to this process.
+    Loop,
 }
 
 impl Shed {
     /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::QueueFull,
         Self::Memory,
         Self::Oversize,
@@ -66,6 +75,7 @@ impl Shed {
         Self::Retired,
         Self::SpoolAge,
         Self::SpoolCorrupt,
+        Self::Loop,
     ];
 
     /// The reason as counters name it.
@@ -79,31 +89,7 @@ impl Shed {
             Self::Retired => "retired",
             Self::SpoolAge => "spool_age",
             Self::SpoolCorrupt => "spool_corrupt",
-        }
-    }
-}
-
-/// What the worker knows of its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Not connected yet, or trying again.
-    Connecting,
-    /// TCP: connected. Embedded: there.
-    Up,
-    /// UDP: a socket is open, and nobody can know who reads.
-    Unknown,
-    /// UDP: the target's machine says that nobody listens.
-    Down,
-}
-
-impl State {
-    /// The state as the API shows it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Up => "up",
-            Self::Unknown => "unknown",
-            Self::Down => "down",
+            Self::Loop => "loop",
         }
     }
 }
@@ -123,8 +109,11 @@ pub(crate) struct Target {
     pub(crate) store: Option<Arc<Store>>,
     /// Where its queue goes on on disk.
     pub(crate) link: Option<Link>,
-    state: AtomicU8,
-    state_since: Mutex<Instant>,
+    pub(crate) standing: Standing,
+    /// How it is asked whether it is there; a reload may change that.
+    pub(crate) probe: watch::Sender<Probe>,
+    /// A number by which what comes back to us is known; of this target only.
+    pub(crate) beacon: u64,
     /// What its worker is to do.
     pub(crate) lever: Lever,
     retired: AtomicBool,
@@ -138,6 +127,8 @@ pub(crate) struct Meters {
     pub(crate) write_errors: Counter,
     pub(crate) dial_errors: Counter,
     pub(crate) disconnects: Counter,
+    pub(crate) probes_good: Counter,
+    pub(crate) probes_bad: Counter,
     shed: [Counter; Shed::ALL.len()],
 }
 
@@ -155,13 +146,16 @@ impl Meters {
             write_errors: counter(telemetry::WRITE_ERRORS),
             dial_errors: counter(telemetry::DIAL_ERRORS),
             disconnects: counter(telemetry::DISCONNECTS),
+            probes_good: counter(telemetry::PROBES_GOOD),
+            probes_bad: counter(telemetry::PROBES_BAD),
             shed: Shed::ALL.map(shed),
         }
     }
 
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, memory, oversize, bad_name, shutdown, retired, age, corrupt] = &self.shed;
+        let [queue_full, memory, oversize, bad_name, shutdown, retired, age, corrupt, looped] =
+            &self.shed;
         match reason {
             Shed::QueueFull => queue_full,
             Shed::Memory => memory,
@@ -171,6 +165,7 @@ impl Meters {
             Shed::Retired => retired,
             Shed::SpoolAge => age,
             Shed::SpoolCorrupt => corrupt,
+            Shed::Loop => looped,
         }
     }
 }
@@ -188,18 +183,19 @@ impl Target {
             meters: Meters::new(registry, &tier.name, plan),
             store: embedded.then(Arc::default),
             link: (tier.on_full == OnFull::Spool).then(Link::default),
-            state: AtomicU8::new(0),
-            state_since: Mutex::new(Instant::now()),
+            standing: Standing::default(),
+            probe: watch::Sender::new(plan.probe.clone()),
+            beacon: fastrand::u64(..),
             lever: Lever::default(),
             retired: AtomicBool::new(false),
         }
     }
 
     /// Whether it can go on as this target of this tier: what is sent, and where, is the same. The bounds
-    /// of its queue may differ.
+    /// of its queue may differ, and its probe.
     pub(crate) fn serves(&self, tier: &TierPlan, plan: &TargetPlan) -> bool {
         self.tier == tier.name
-            && self.plan == *plan
+            && self.plan.is_same_place(plan)
             && self.protocol == tier.protocol
             && self.queue.on_full() == tier.on_full
             && self.datagram_bytes_max == tier.datagram_bytes_max
@@ -279,29 +275,41 @@ impl Target {
     }
 
     pub(crate) fn state(&self) -> State {
-        match self.state.load(Ordering::Relaxed) {
-            1 => State::Up,
-            2 => State::Unknown,
-            3 => State::Down,
-            _ => State::Connecting,
-        }
+        self.standing.state()
     }
 
+    /// What its worker sees of the connection.
     pub(crate) fn set_state(&self, state: State) {
-        let code = match state {
-            State::Connecting => 0,
-            State::Up => 1,
-            State::Unknown => 2,
-            State::Down => 3,
-        };
-        if self.state.swap(code, Ordering::Relaxed) != code {
-            *self.state_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        }
+        self.standing.set_link(state);
     }
 
     /// It takes samples, as far as can be known; and how long that has been so, or not.
     pub(crate) fn is_open(&self) -> (bool, Duration) {
-        let since = *self.state_since.lock().unwrap_or_else(PoisonError::into_inner);
-        (matches!(self.state(), State::Up | State::Unknown), since.elapsed())
+        self.standing.is_open()
+    }
+
+    /// Asks it in another way from now on, if that is another one.
+    pub(crate) fn set_probe(&self, probe: &Probe) {
+        self.probe.send_if_modified(|present| {
+            let differs = present != probe;
+            if differs {
+                *present = probe.clone();
+            }
+            differs
+        });
+    }
+
+    /// What it is sent comes back to this process: it is switched off, and that is said once.
+    pub(crate) fn switch_off(&self, how: &'static str) {
+        if self.standing.set_loop() {
+            let (tier, target) = (&self.tier, &self.plan.label);
+            tracing::error!(
+                tier,
+                target,
+                how,
+                "a loop: what it is sent comes back to this process; it is switched off until its address \
+                 changes or the configuration is read again"
+            );
+        }
     }
 }

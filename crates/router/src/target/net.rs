@@ -47,6 +47,9 @@ pub(crate) trait Stream {
     /// Reads without waiting; 0 is the end.
     fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize>;
 
+    /// Its end on our side.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
     /// Writes what the kernel takes without waiting.
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
@@ -106,6 +109,10 @@ impl Stream for TcpStream {
 
     fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
         Self::try_read(self, bytes)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
     }
 
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -21,6 +21,7 @@ use crate::{
         Shed, State,
         connect::{Backoff, Place},
         net::{Net, Stream},
+        prober,
         worker::Outbox,
     },
 };
@@ -41,6 +42,8 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
         if let Some(stream) = connect(outbox, &mut place, net).await {
+            let (loops, beacon) = (&outbox.shared.loops, outbox.target.beacon);
+            let _known = stream.local_addr().ok().map(|local| loops.connected(local, beacon));
             outbox.target.set_state(State::Up);
             let since = Instant::now();
             let Err(error) = send_all(outbox, &stream).await else { return };
@@ -62,6 +65,9 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
 async fn connect<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option<N::Stream> {
     let meters = &outbox.target.meters;
     let address = place.find(outbox.target).await?;
+    if prober::is_ourselves(outbox.target, outbox.shared, address) {
+        return None;
+    }
     let attempt = tokio::time::timeout(CONNECT_TIMEOUT, net.connect(address)).await;
     let error = match attempt {
         Ok(Ok(stream)) => return Some(stream),

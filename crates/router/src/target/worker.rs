@@ -1,17 +1,28 @@
 //! The one task that owns a target's socket: takes chunks from the queue, sends them, settles them.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
     chunk::Chunk,
     plan::TargetProtocol,
     shared::Shared,
     stage::Stages,
-    target::{Shed, State, Target, connect::Backoff, datagram, net::Net, stream},
+    target::{
+        Shed, State, Target,
+        connect::{Backoff, Place},
+        datagram,
+        net::Net,
+        prober::Prober,
+        standing::Halt,
+        stream,
+    },
 };
 
 /// Bytes taken from the queue at once.
 const TAKE_BYTES: usize = 512 * 1024;
+
+/// How often a target that is switched off is looked at, whether its address has changed.
+const MOVED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Serves `target` until its queue is closed and empty, or the time for it is over.
 pub(crate) async fn run(
@@ -20,6 +31,7 @@ pub(crate) async fn run(
     mut stages: Stages,
     net: impl Net,
 ) {
+    let _prober = Prober::start(&target, &shared, &net);
     let mut outbox = Outbox::new(&target, &shared);
     tokio::select! {
         // In this order, here and below: what a test does can be repeated.
@@ -30,7 +42,56 @@ pub(crate) async fn run(
     outbox.give_up();
 }
 
+/// Sends while the target may be fed, and keeps or sheds what falls to it while it may not.
 async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
+    let standing = &outbox.target.standing;
+    while !outbox.is_done() {
+        let halt = tokio::select! {
+            biased;
+            halt = standing.halted() => halt,
+            () = send(outbox, net) => return,
+        };
+        outbox.cut();
+        outbox.target.set_state(State::Connecting);
+        if halt == Halt::Loop {
+            shed_all(outbox).await;
+        } else {
+            tokio::select! {
+                biased;
+                () = standing.resumed(halt) => {}
+                () = outbox.target.queue.finished(), if outbox.can_end() => {}
+            }
+        }
+    }
+}
+
+/// The target is switched off: sheds what falls to it, until that is over or its address has changed.
+async fn shed_all(outbox: &mut Outbox<'_>) {
+    let mut place = Place::quiet(&outbox.target.plan.address);
+    place.find(outbox.target).await;
+    loop {
+        while let Some(chunk) = outbox.chunks.front() {
+            let (from_disk, samples) = (chunk.spooled.is_some(), chunk.samples);
+            outbox.drop_first();
+            outbox.shed(Shed::Loop, from_disk, samples);
+        }
+        if outbox.is_done() {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = outbox.target.standing.resumed(Halt::Loop) => return,
+            () = outbox.more() => outbox.take(),
+            () = tokio::time::sleep(MOVED_INTERVAL) => {
+                if place.has_moved(outbox.target).await {
+                    outbox.target.standing.clear_loop();
+                }
+            }
+        }
+    }
+}
+
+async fn send(outbox: &mut Outbox<'_>, net: &impl Net) {
     match outbox.target.protocol {
         TargetProtocol::Collectd | TargetProtocol::LineUdp => datagram::serve(outbox, net).await,
         TargetProtocol::LineTcp | TargetProtocol::Pickle => stream::serve(outbox, net).await,

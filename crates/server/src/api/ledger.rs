@@ -40,6 +40,7 @@ fn listener(listener: &ListenerCounts) -> Value {
         "bad": listener.bad,
         "decoded": listener.decoded,
         "truncated": listener.truncated,
+        "probes": listener.probes,
         "kernel_dropped": listener.kernel_dropped,
         "errors": listener.errors,
         "rejected": rejected.collect::<Map<String, Value>>(),
@@ -66,6 +67,7 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "target": target.label,
         "id": target.id,
         "state": target.state,
+        "state_since": target.state_seconds,
         "offered": target.offered,
         "sent": target.sent,
         "queued": target.queued,
@@ -77,5 +79,7 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "write_errors": target.write_errors,
         "dial_errors": target.dial_errors,
         "disconnects": target.disconnects,
+        "probe_ok": target.probe_ok,
+        "probe_failed": target.probe_failed,
     })
 }

@@ -48,17 +48,23 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
     let mut queued = Vec::new();
     let mut bytes = Vec::new();
     let mut in_flight = Vec::new();
+    let mut states = Vec::new();
     for tier in &ledger.tiers {
         for target in &tier.targets {
             let labels = vec![("tier", tier.name.clone()), ("target", target.label.clone())];
             queued.push((labels.clone(), float(target.queued)));
             let queued_bytes = u64::try_from(target.queued_bytes).unwrap_or(u64::MAX);
             bytes.push((labels.clone(), float(queued_bytes)));
-            in_flight.push((labels, float(target.in_flight)));
+            in_flight.push((labels.clone(), float(target.in_flight)));
+            let labels = [labels, vec![("state", target.state.to_owned())]].concat();
+            states.push((labels, float(target.state_seconds)));
         }
     }
     let (mut keys, mut series, mut rings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut doubts = Vec::new();
     for tier in handle.tiers() {
+        let doubt = u64::from(tier.suspect_self);
+        doubts.push((vec![("tier", tier.name.clone())], float(doubt)));
         let (hash, digest) = (tier.ring.algorithm().to_string(), tier.digest.clone());
         rings.push((vec![("tier", tier.name.clone()), ("hash", hash), ("digest", digest)], 1.0));
         let counts = tier.labels.iter().zip(&tier.keys).zip(&tier.series);
@@ -74,6 +80,12 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
         ("coco_target_queued", "Samples waiting for the target.", queued),
         ("coco_target_queued_bytes", "Bytes waiting for the target.", bytes),
         ("coco_target_in_flight", "Samples taken from the queue and not yet sent.", in_flight),
+        ("coco_target_state_seconds", "For how long the target has been in this state.", states),
+        (
+            "coco_tier_suspect_self",
+            "1 while most of the tier, which went down at once, is down: the fault is probably on this side.",
+            doubts,
+        ),
         ("coco_hash_keys", "Distinct keys (collectd hosts, Graphite names) of the target.", keys),
         ("coco_hash_series", "Distinct series of the target.", series),
         ("coco_ring_info", "1; the labels tell the ring of the tier.", rings),

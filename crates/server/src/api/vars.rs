@@ -63,6 +63,7 @@ fn coco(api: &Api) -> Value {
             "raw": listeners().map(|l| l.raw).sum::<u64>(),
             "decoded": listeners().map(|l| l.decoded).sum::<u64>(),
             "kernel_dropped": kernel_dropped,
+            "probes": listeners().map(|l| l.probes).sum::<u64>(),
         },
         "listen.rejected": rejected(&ledger),
         "filter": {
@@ -104,6 +105,9 @@ fn coco(api: &Api) -> Value {
         "queues.bytes": handle.memory(),
         "connections": handle.connections(),
         "target": object(past.into_iter().chain(present).map(|t| (t.label.clone(), target(t)))),
+        "tier": object(tiers.iter().map(|tier| {
+            (tier.name.clone(), json!({ "suspect_self": u64::from(tier.suspect_self) }))
+        })),
         "process": {
             "start_time": started_unix,
             "incarnation": started_unix,
@@ -161,15 +165,25 @@ fn fates(target: &TargetFates) -> Value {
     object(numbers.chain(shed))
 }
 
-/// The state as a number: 0 connecting, 1 up, 2 unknown (UDP), 3 removed.
+/// The state as a number: 0 connecting, 1 up, 2 unknown (UDP), 3 removed, 4 down, 5 suspect, 6 loop; and
+/// for how many seconds it has been so.
 fn target(target: &TargetFates) -> Value {
     let state = match target.state {
         "up" => 1,
         "unknown" => 2,
         "removed" => 3,
+        "down" => 4,
+        "suspect" => 5,
+        "loop" => 6,
         _ => 0,
     };
-    json!({ "state": state, "refused": target.write_errors })
+    json!({
+        "state": state,
+        "since": target.state_seconds,
+        "refused": target.write_errors,
+        "probe_ok": target.probe_ok,
+        "probe_fail": target.probe_failed,
+    })
 }
 
 /// A count by target; where a target stands in two tiers, the larger one.

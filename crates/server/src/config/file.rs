@@ -77,6 +77,7 @@ pub(super) struct Tier {
     pub(super) on_full: Option<Leaf>,
     pub(super) block_timeout: Option<Leaf>,
     pub(super) max_packet_size: Option<Leaf>,
+    pub(super) probe: Option<Leaf>,
     pub(super) targets: Option<Node<Target>>,
 }
 
@@ -90,6 +91,7 @@ pub(super) struct Target {
     pub(super) hash_as: Option<Leaf>,
     pub(super) weight: Option<Leaf>,
     pub(super) zone: Option<Leaf>,
+    pub(super) probe: Option<Leaf>,
 }
 
 /// `[spool]`

@@ -17,7 +17,7 @@ use crate::{
     ledger::Ledger,
     listen::kernel::DropWatch,
     plan::{
-        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, TargetPlan,
+        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, Probe, TargetPlan,
         TargetProtocol, TierPlan,
     },
     telemetry::Registry,
@@ -47,7 +47,12 @@ pub(crate) fn tier(
     };
     let members = Members::try_new(ids.iter().map(member).collect()).unwrap();
     let address = Address { host: "127.0.0.1".to_owned(), port: 1 };
-    let target = |id: String| TargetPlan { label: id.clone(), id, address: address.clone() };
+    let target = |id: String| TargetPlan {
+        label: id.clone(),
+        id,
+        address: address.clone(),
+        probe: Probe::None,
+    };
     TierPlan {
         name: name.to_owned(),
         protocol,

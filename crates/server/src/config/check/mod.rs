@@ -7,6 +7,7 @@ mod filter;
 mod listeners;
 mod names;
 mod notes;
+mod probe;
 mod ring;
 mod ring_notes;
 mod spool;

@@ -6,7 +6,7 @@ use coco_router::plan::{KeyRule, OnFull, TargetProtocol, TierPlan};
 
 use super::{
     listeners::Socket,
-    names, ring,
+    names, probe, ring,
     targets::{self, Form, Target},
 };
 use crate::config::{
@@ -85,9 +85,13 @@ fn tier(
         None => Form::Either,
     };
     let faults_before = findings.fault_count();
-    let targets = targets::targets(section.targets.as_ref(), &at.key("targets"), form, findings);
+    let mut targets =
+        targets::targets(section.targets.as_ref(), &at.key("targets"), form, findings);
     let all_good = findings.fault_count() == faults_before;
+    let probe_at = at.key("probe");
+    let probe = findings.read(&probe_at, section.probe.as_ref(), probe::probe);
     if let Some(protocol) = protocol {
+        probe::give(&mut targets, (&probe_at, probe.as_ref()), protocol, findings);
         loops(&targets, at, protocol, around.sockets, findings);
     }
     let algorithm = ring::algorithm(section, at, protocol, findings);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coco_ring::Algorithm;
-use coco_router::plan::{KeyRule, Limits, ListenerProtocol, TargetPlan, TargetProtocol};
+use coco_router::plan::{KeyRule, Limits, ListenerProtocol, Probe, TargetPlan, TargetProtocol};
 
 use super::{Config, address, parse, with_tiers};
 
@@ -60,6 +60,41 @@ fn graphite_lines_come_over_tcp_and_udp() {
 }
 
 #[test]
+fn a_target_is_probed_as_it_says_else_as_its_tier_says_else_as_its_protocol_does() {
+    let config = parse(&with_tiers(
+        "[tiers.a]\nprobe = \"tcp:8080\"\ntargets = [\n\
+         \"a:1\", { address = \"b:1\", probe = \"http://:8080/up?x=1\" },\n\
+         { address = \"[::1]:1\", probe = \"http://[::2]\" }, { address = \"d:1\", probe = \"none\" },\n\
+         { address = \"e:1\", probe = \"rrdcached::42217\" },\n\
+         { address = \"f:1\", probe = \"rrdcached:unix:/run/rrdcached.sock\" },\n\
+         { address = \"g:1\", probe = \"rrdcached:h:9\" }, { address = \"h:1\", probe = \"udp\" } ]\n\
+         [tiers.b]\nprotocol = \"graphite\"\nproto = \"udp\"\ntargets = [\"a:1\"]\n\
+         [tiers.c]\nprotocol = \"graphite\"\ntargets = [\"a:1\"]",
+    ));
+    let probes: Vec<Vec<Probe>> = config
+        .plan
+        .tiers
+        .into_iter()
+        .map(|tier| tier.targets.into_iter().map(|target| target.probe).collect())
+        .collect();
+    let http = |host: &str, port, path: &str| Probe::Http {
+        address: address(host, port),
+        path: path.to_owned(),
+    };
+    let of_a = vec![
+        Probe::Tcp(address("a", 8080)),
+        http("b", 8080, "/up?x=1"),
+        http("::2", 80, "/"),
+        Probe::None,
+        Probe::Rrdcached(address("e", 42217)),
+        Probe::RrdcachedUnix("/run/rrdcached.sock".into()),
+        Probe::Rrdcached(address("h", 9)),
+        Probe::Udp,
+    ];
+    assert_eq!(probes, [of_a, vec![Probe::Udp], vec![Probe::None]]);
+}
+
+#[test]
 fn targets_are_texts_or_tables() {
     let config = parse(&with_tiers(
         "[tiers.a]\nreplicas = 2\ntargets = [\n\
@@ -70,6 +105,7 @@ fn targets_are_texts_or_tables() {
         id: id.to_owned(),
         label: label.to_owned(),
         address: address(host, 2003),
+        probe: Probe::Udp,
     };
     let tier = &config.plan.tiers[0];
     let expected = [
