@@ -30,6 +30,8 @@ mod router;
 mod routes;
 mod shard;
 mod shared;
+#[cfg(test)]
+mod sim;
 mod spooler;
 mod stage;
 mod tally;
