@@ -33,6 +33,8 @@ mod router;
 mod routes;
 mod shard;
 mod shared;
+#[cfg(test)]
+mod sim;
 mod spooler;
 mod stage;
 mod tally;

@@ -15,7 +15,6 @@ use crate::{
     ledger::Ledger,
     listen::bind::{BindError, BoundListener, Sockets, bind},
     plan::{Plan, SpoolPlan},
-    roll::Roll,
     shard::{COMMANDS_MAX, ShardPlan},
     shared::Shared,
     spooler::Spooler,
@@ -31,7 +30,7 @@ const CLIENTS_MAX: usize = 64;
 pub(crate) const DRY_MAX: Duration = Duration::from_secs(2);
 
 /// How long after the deadline a shard may take to settle what it gives up.
-const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// The same for the spooler, which has all that is left to write.
 const SPOOL_GRACE: Duration = Duration::from_secs(30);
@@ -155,8 +154,24 @@ fn spawn(plan: ShardPlan) -> Result<JoinHandle<()>, StartError> {
     Ok(thread)
 }
 
-/// No more is fed to any target: what they hold is to be sent until then.
-pub(crate) fn flush(roll: &Roll, deadline: Instant) {
+/// Has the sockets read dry, then what the targets hold sent until the deadline; does not wait for that.
+pub(crate) async fn end(
+    shared: &Shared,
+    control: &Control,
+    dry: Vec<oneshot::Receiver<()>>,
+    deadline: Instant,
+) {
+    // From here on nothing is reloaded. With their inboxes the shards learn that no clients will come.
+    drop(control.held().await.take());
+    let dry_until = deadline.min(Instant::now() + DRY_MAX);
+    for row in &shared.roll.load().listeners {
+        row.listener.lever.read_dry(dry_until);
+    }
+    for shard in dry {
+        // An error means that the shard's thread is gone; past the deadline, that it is stuck.
+        let _dry: Result<_, Elapsed> = timeout_at(deadline, shard).await;
+    }
+    let roll = shared.roll.load_full();
     for target in roll.holders() {
         // What is down need not be waited for if it can be kept on disk.
         if target.link.is_some() && !target.is_open().0 {
@@ -194,17 +209,7 @@ impl Running {
     pub async fn drain(self, timeout: Duration) -> Drained {
         let Self { shared, control, threads, dry, spooler } = self;
         let deadline = Instant::now() + timeout;
-        // From here on nothing is reloaded. With their inboxes the shards learn that no clients will come.
-        drop(control.held().await.take());
-        let dry_until = deadline.min(Instant::now() + DRY_MAX);
-        for row in &shared.roll.load().listeners {
-            row.listener.lever.read_dry(dry_until);
-        }
-        for shard in dry {
-            // An error means that the shard's thread is gone; past the deadline, that it is stuck.
-            let _dry: Result<_, Elapsed> = timeout_at(deadline, shard).await;
-        }
-        flush(&shared.roll.load(), deadline);
+        end(&shared, &control, dry, deadline).await;
         let grace = if spooler.is_some() { GRACE + SPOOL_GRACE } else { GRACE };
         let (ended, all_ended) = oneshot::channel();
         // Not on the runtime's own threads: its end would wait for them.

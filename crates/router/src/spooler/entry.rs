@@ -86,6 +86,11 @@ impl<D: Disk> Entry<D> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (&Target, Counts) {
+        (&self.target, self.spool.counts())
+    }
+
     /// Does what is to be done now.
     pub(super) fn step(&mut self, now: Now, shared: &Shared) -> Next {
         let target = Arc::clone(&self.target);

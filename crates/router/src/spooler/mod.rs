@@ -123,7 +123,6 @@ impl Work<OsDisk> {
         loop {
             let stop = self.orders.stop.load(Ordering::Acquire);
             if stop {
-                self.take_newcomers(now());
                 return self.finish(now);
             }
             match self.round(now()) {
@@ -155,7 +154,15 @@ impl<D: Disk> Work<D> {
         next
     }
 
+    /// The targets that have a spool, and what became of its samples.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&Target, coco_spool::Counts)> {
+        self.entries.iter().map(Entry::counts)
+    }
+
+    /// Puts on disk all that is still held.
     pub(crate) fn finish(mut self, now: impl Fn() -> Now) {
+        self.take_newcomers(now());
         for entry in std::mem::take(&mut self.entries) {
             entry.finish(&now, &self.shared);
         }

@@ -1,0 +1,173 @@
+//! Plans that a seed draws: tiers of every protocol, with small bounds, so that they are met.
+
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, time::Duration};
+
+use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
+use coco_wire::names::Names;
+use regex::bytes::Regex;
+
+use super::{check::port_of, random::Random};
+use crate::plan::{
+    Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, SpoolPlan, Sync,
+    TargetPlan, TargetProtocol, TierPlan,
+};
+
+/// Where the simulated disk has its spools.
+pub(super) const ROOT: &str = "/spool";
+
+/// Most targets of a tier.
+const TARGETS_MAX: u64 = 4;
+
+/// What the targets of each tier speak in a world: what is behind an address does not change.
+pub(super) type Kinds = [(&'static str, TargetProtocol); 3];
+
+pub(super) fn kinds(random: &Random) -> Kinds {
+    use TargetProtocol::{Collectd, LineTcp, LineUdp, Pickle};
+    let kinds = [Collectd, Collectd, LineTcp, LineTcp, LineTcp, LineUdp, Pickle];
+    ["a", "b", "c"].map(|name| (name, random.pick(&kinds)))
+}
+
+pub(super) fn plan(kinds: &Kinds, random: &Random) -> Plan {
+    let mut tiers: Vec<_> =
+        kinds.iter().take(1 + random.size(3)).map(|kind| tier(*kind, random)).collect();
+    if random.one_in(8) {
+        // All that waits waits on disk.
+        tiers.iter_mut().for_each(|tier| tier.on_full = OnFull::Spool);
+    }
+    let spool = SpoolPlan {
+        directory: PathBuf::from(ROOT),
+        bytes_max: random.pick(&[20_000, 1 << 30]),
+        target_bytes_max: random.pick(&[4_000, 30_000, 1 << 30]),
+        max_age: random.one_in(4).then(|| Duration::from_secs(random.between(2, 60))),
+        sync: match random.below(3) {
+            0 => Sync::Each,
+            1 => Sync::Interval(Duration::from_millis(200)),
+            _ => Sync::Never,
+        },
+    };
+    let listener = |(protocol, port)| ListenerPlan {
+        protocol,
+        address: address(port),
+        receive_buffer: 1 << 20,
+    };
+    Plan {
+        listeners: LISTENERS.map(listener).to_vec(),
+        blacklist: None,
+        tiers,
+        limits: Limits { series_max: 1000, names_max: 100, ..Limits::default() },
+        spool: Some(spool),
+    }
+}
+
+/// What is listened on; no socket is opened.
+const LISTENERS: [(ListenerProtocol, u16); 3] = [
+    (ListenerProtocol::LineUdp, 1),
+    (ListenerProtocol::LineTcp, 2),
+    (ListenerProtocol::Collectd, 3),
+];
+
+fn address(port: u16) -> Address {
+    Address { host: "127.0.0.1".to_owned(), port }
+}
+
+fn tier((name, protocol): (&str, TargetProtocol), random: &Random) -> TierPlan {
+    let on_full = match random.below(6) {
+        0 => OnFull::Block,
+        1 => OnFull::ShedOldest,
+        2 => OnFull::ShedNewest,
+        _ => OnFull::Spool,
+    };
+    let mut tier = TierPlan {
+        name: name.to_owned(),
+        protocol,
+        key: random.pick(&[KeyRule::Host, KeyRule::Series]),
+        names: Names::Sorted,
+        ring: ring(name, 1, 1),
+        targets: Vec::new(),
+        queue_bytes: 0,
+        on_full,
+        block_timeout: Duration::ZERO,
+        datagram_bytes_max: 1452,
+    };
+    set_bounds(&mut tier, random);
+    set_members(&mut tier, 1 + random.below(TARGETS_MAX), random);
+    tier
+}
+
+pub(super) fn set_bounds(tier: &mut TierPlan, random: &Random) {
+    tier.queue_bytes = random.pick(&[400, 1500, 5000, 20_000, 1 << 20]);
+    tier.block_timeout = Duration::from_millis(random.pick(&[20, 200, 2000]));
+}
+
+fn set_members(tier: &mut TierPlan, count: u64, random: &Random) {
+    let count = u16::try_from(count).unwrap();
+    let replicas = 1 + random.below(u64::from(count).min(2));
+    tier.ring = ring(&tier.name, count, usize::try_from(replicas).unwrap());
+    let target = |number| {
+        let id = format!("{}-{number}", tier.name);
+        TargetPlan { label: id.clone(), id, address: address(port_of(&tier.name, number)) }
+    };
+    tier.targets = (0..count).map(target).collect();
+}
+
+type Rings = BTreeMap<(String, u16, usize), Ring>;
+
+/// Rings are built once for all worlds of a thread.
+fn ring(tier: &str, count: u16, replicas: usize) -> Ring {
+    thread_local! { static RINGS: RefCell<Rings> = RefCell::default(); }
+    let build = || {
+        let member = |number| Member {
+            id: format!("{tier}-{number}"),
+            weight: Weight::default(),
+            zone: None,
+            place: Place::default(),
+        };
+        let members = Members::try_new((0..count).map(member).collect()).unwrap();
+        Ring::build(Algorithm::Xxh3, &members, replicas).unwrap()
+    };
+    RINGS.with_borrow_mut(|rings| {
+        rings.entry((tier.to_owned(), count, replicas)).or_insert_with(build).clone()
+    })
+}
+
+/// What a reload makes of a plan.
+pub(super) fn other(plan: &Plan, kinds: &Kinds, random: &Random) -> Plan {
+    let mut plan = plan.clone();
+    for tier in &mut plan.tiers {
+        let present = tier.targets.len() as u64;
+        match random.below(5) {
+            0 => set_bounds(tier, random),
+            // What spools cannot be taken out.
+            1 if tier.on_full == OnFull::Spool && !random.one_in(8) => {
+                set_members(tier, random.between(present, TARGETS_MAX + 1), random);
+            }
+            1 | 2 => set_members(tier, 1 + random.below(TARGETS_MAX), random),
+            3 if tier.on_full != OnFull::Spool => {
+                tier.datagram_bytes_max = random.pick(&[200, 600, 1452]);
+            }
+            _ => {}
+        }
+    }
+    if random.one_in(4) {
+        match plan.tiers.len() {
+            1 | 2 => {
+                let free = |(name, _): &&_| plan.tiers.iter().all(|tier| tier.name != *name);
+                let new = kinds.iter().find(free).map(|kind| tier(*kind, random));
+                plan.tiers.extend(new);
+            }
+            tiers => drop(plan.tiers.remove(random.size(tiers))),
+        }
+    }
+    if random.one_in(4) {
+        plan.blacklist = random
+            .one_in(2)
+            .then(|| Regex::new(&format!("^(sim\\.k|h)\\d*{}(;|/|$)", random.below(10))).unwrap());
+    }
+    plan
+}
+
+/// The digit of the keys that are filtered.
+pub(super) fn filter_of(blacklist: Option<&Regex>) -> Option<u32> {
+    let text = blacklist?.as_str();
+    text.split_once('*')?.1.chars().next()?.to_digit(10)
+}
