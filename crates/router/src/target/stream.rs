@@ -1,10 +1,12 @@
 //! TCP targets: Graphite lines and pickle frames.
 //!
-//! Several chunks go out with one vectored write. When a connection breaks, sending goes on with the
-//! last whole line or frame on the next one; a line is never split across connections.
+//! Several chunks go out with one vectored write. When a connection breaks, its last bytes are written again
+//! on the next one ([`Window`](super::window::Window)), in whole lines or frames; what was cut comes behind
+//! them, then the rest. So the order holds, and a line is never split across connections.
 
 use std::{
     io::{self, IoSlice},
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -28,10 +30,17 @@ use crate::{
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Unacknowledged bytes end a connection after this long: a black hole would swallow them for hours.
-/// Not shorter, because Linux ends by it also the connection of a target that pauses so long, and what
-/// that one had not read is lost.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Unacknowledged bytes end a connection after this long: a black hole would swallow them for hours. Linux
+/// ends by it also the connection of a target that pauses so long; the window has what that one had not read.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same without a window: what a target that pauses had not read would be lost.
+const USER_TIMEOUT_UNKEPT: Duration = Duration::from_secs(60);
+
+/// Our own kernel may hold so much of the window unsent, and at least and at most so many bytes: it would take
+/// megabytes, beyond the window. What is under way is not bounded by this, so that it costs no speed.
+const UNSENT_PART: usize = 8;
+const UNSENT_BYTES: RangeInclusive<usize> = 16 * 1024..=256 * 1024;
 
 /// A connection that has lived so long is a good one. One that ends earlier must not make us spin.
 const PROVEN: Duration = Duration::from_secs(5);
@@ -69,7 +78,7 @@ async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
     let address = place.find(outbox.target).await?;
     let attempt = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     let error = match attempt {
-        Ok(Ok(stream)) => match prepare(&stream) {
+        Ok(Ok(stream)) => match prepare(&stream, outbox.target.resend_bytes()) {
             Ok(()) => return Some(stream),
             Err(error) => error,
         },
@@ -84,14 +93,21 @@ async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
     None
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &TcpStream, window_bytes: usize) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
+    let socket = socket2::SockRef::from(stream);
+    if window_bytes == 0 {
+        return socket.set_tcp_user_timeout(Some(USER_TIMEOUT_UNKEPT));
+    }
+    let unsent = (window_bytes / UNSENT_PART).clamp(*UNSENT_BYTES.start(), *UNSENT_BYTES.end());
+    socket.set_tcp_notsent_lowat(u32::try_from(unsent).unwrap_or(u32::MAX))?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
 /// Sends until the connection ends (an error) or the queue is closed and empty.
 async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
-    // What an earlier connection delivered whole is not sent again.
+    resend(outbox, stream).await?;
+    // What an earlier connection took whole stands in the window.
     outbox.written = outbox.chunks.front().map_or(0, |chunk| chunk.start);
     loop {
         if outbox.chunks.is_empty() {
@@ -126,6 +142,28 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Writes the window again. This goes on also when the queue has come to its end meanwhile.
+async fn resend(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
+    while !outbox.window.is_written() {
+        match stream.try_write_vectored(&outbox.window.slices()) {
+            Ok(bytes) => {
+                let samples = outbox.window.wrote(bytes);
+                outbox.target.meters.resent.add(samples);
+                tokio::task::yield_now().await;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::select! {
+                writable = stream.writable() => writable?,
+                ended = ended(stream) => return Err(ended),
+            },
+            Err(error) => {
+                outbox.target.meters.write_errors.add(1);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns when the peer has closed: a target answers nothing, so all it can say is that it ends.
