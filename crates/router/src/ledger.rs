@@ -152,6 +152,10 @@ pub struct TargetFates {
     pub probe_ok: u64,
     /// Probes that failed.
     pub probe_failed: u64,
+    /// Sent, and kept to be written again if the connection breaks: these may not have arrived yet.
+    pub in_doubt: u64,
+    /// Written again after a connection broke; they stand in `sent` once. No more can have arrived twice.
+    pub resent: u64,
 }
 
 impl Ledger {
@@ -304,6 +308,8 @@ impl TargetFates {
             disconnects: meters.disconnects.get(),
             probe_ok: meters.probes_good.get(),
             probe_failed: meters.probes_bad.get(),
+            in_doubt: row.holders.iter().map(|target| target.in_doubt()).sum(),
+            resent: meters.resent.get(),
         }
     }
 

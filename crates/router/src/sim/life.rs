@@ -461,6 +461,10 @@ impl net::Stream for ClientStream<'_> {
         Ok(count)
     }
 
+    fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
     fn try_write_vectored(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
         Err(ErrorKind::Unsupported.into())
     }

@@ -312,7 +312,7 @@ impl Net for SimNet {
     type Stream = SimStream;
     type Socket = SimSocket;
 
-    async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
+    async fn connect(&self, address: SocketAddr, _: usize) -> io::Result<SimStream> {
         let host = self.host(address.port());
         tokio::time::sleep(Duration::from_micros(self.0.random.below(5000))).await;
         loop {
@@ -423,6 +423,10 @@ impl Stream for SimStream {
             PipeState::Ended => Ok(0),
             PipeState::Closed | PipeState::Reset => Err(ErrorKind::ConnectionReset.into()),
         }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -8,7 +8,7 @@ use regex::bytes::Regex;
 
 use super::{check::port_of, random::Random};
 use crate::plan::{
-    Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, SpoolPlan, Sync,
+    Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, Probe, SpoolPlan, Sync,
     TargetPlan, TargetProtocol, TierPlan,
 };
 
@@ -87,6 +87,7 @@ fn tier((name, protocol): (&str, TargetProtocol), random: &Random) -> TierPlan {
         queue_bytes: 0,
         on_full,
         block_timeout: Duration::ZERO,
+        resend_bytes: 0,
         datagram_bytes_max: 1452,
     };
     set_bounds(&mut tier, random);
@@ -105,7 +106,8 @@ fn set_members(tier: &mut TierPlan, count: u64, random: &Random) {
     tier.ring = ring(&tier.name, count, usize::try_from(replicas).unwrap());
     let target = |number| {
         let id = format!("{}-{number}", tier.name);
-        TargetPlan { label: id.clone(), id, address: address(port_of(&tier.name, number)) }
+        let address = address(port_of(&tier.name, number));
+        TargetPlan { label: id.clone(), id, address, probe: Probe::None }
     };
     tier.targets = (0..count).map(target).collect();
 }

@@ -16,12 +16,13 @@ mod refusal;
 pub(crate) mod spool;
 pub(crate) mod standing;
 pub(crate) mod stream;
+pub(crate) mod window;
 pub(crate) mod worker;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -114,6 +115,10 @@ pub(crate) struct Target {
     pub(crate) probe: watch::Sender<Probe>,
     /// A number by which what comes back to us is known; of this target only.
     pub(crate) beacon: u64,
+    /// Bytes that its worker keeps of what it has written, to write them again when a connection breaks.
+    resend_bytes: AtomicUsize,
+    /// Samples in those.
+    in_doubt: AtomicU64,
     /// What its worker is to do.
     pub(crate) lever: Lever,
     retired: AtomicBool,
@@ -124,6 +129,7 @@ pub(crate) struct Target {
 pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
+    pub(crate) resent: Counter,
     pub(crate) write_errors: Counter,
     pub(crate) dial_errors: Counter,
     pub(crate) disconnects: Counter,
@@ -143,6 +149,7 @@ impl Meters {
         Self {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
+            resent: counter(telemetry::RESENT),
             write_errors: counter(telemetry::WRITE_ERRORS),
             dial_errors: counter(telemetry::DIAL_ERRORS),
             disconnects: counter(telemetry::DISCONNECTS),
@@ -186,6 +193,8 @@ impl Target {
             standing: Standing::default(),
             probe: watch::Sender::new(plan.probe.clone()),
             beacon: fastrand::u64(..),
+            resend_bytes: AtomicUsize::new(0),
+            in_doubt: AtomicU64::new(0),
             lever: Lever::default(),
             retired: AtomicBool::new(false),
         }
@@ -199,6 +208,26 @@ impl Target {
             && self.protocol == tier.protocol
             && self.queue.on_full() == tier.on_full
             && self.datagram_bytes_max == tier.datagram_bytes_max
+    }
+
+    /// Its worker keeps so many bytes of what it has written from now on.
+    pub(crate) fn set_resend_bytes(&self, bytes: usize) {
+        self.resend_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that its worker keeps of what it has written.
+    pub(crate) fn resend_bytes(&self) -> usize {
+        self.resend_bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many of the samples that are sent may not have arrived.
+    pub(crate) fn set_in_doubt(&self, samples: u64) {
+        self.in_doubt.store(samples, Ordering::Relaxed);
+    }
+
+    /// So many of the samples that are sent may not have arrived.
+    pub(crate) fn in_doubt(&self) -> u64 {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     /// It is in no tier any more, and no shard feeds it: what it holds is sent until then, at most.

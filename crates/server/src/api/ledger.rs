@@ -81,5 +81,7 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "disconnects": target.disconnects,
         "probe_ok": target.probe_ok,
         "probe_failed": target.probe_failed,
+        "in_doubt": target.in_doubt,
+        "resent": target.resent,
     })
 }

@@ -49,6 +49,7 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
     let mut bytes = Vec::new();
     let mut in_flight = Vec::new();
     let mut states = Vec::new();
+    let mut in_doubt = Vec::new();
     for tier in &ledger.tiers {
         for target in &tier.targets {
             let labels = vec![("tier", tier.name.clone()), ("target", target.label.clone())];
@@ -56,6 +57,7 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             let queued_bytes = u64::try_from(target.queued_bytes).unwrap_or(u64::MAX);
             bytes.push((labels.clone(), float(queued_bytes)));
             in_flight.push((labels.clone(), float(target.in_flight)));
+            in_doubt.push((labels.clone(), float(target.in_doubt)));
             let labels = [labels, vec![("state", target.state.to_owned())]].concat();
             states.push((labels, float(target.state_seconds)));
         }
@@ -85,6 +87,11 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             "coco_tier_suspect_self",
             "1 while most of the tier, which went down at once, is down: the fault is probably on this side.",
             doubts,
+        ),
+        (
+            "coco_target_in_doubt",
+            "Samples sent that are kept to be sent again if the connection breaks.",
+            in_doubt,
         ),
         ("coco_hash_keys", "Distinct keys (collectd hosts, Graphite names) of the target.", keys),
         ("coco_hash_series", "Distinct series of the target.", series),
