@@ -17,7 +17,11 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::{
     roll::{TargetRow, TierRow},
     shared::Shared,
-    target::{Shed, queue::Held, spool::Link},
+    target::{
+        Shed,
+        queue::Held,
+        spool::{Link, OnDisk},
+    },
 };
 
 /// Shards and workers pass it once per batch while they count; a snapshot shuts it for a moment.
@@ -128,6 +132,8 @@ pub struct TargetFates {
     pub spooled: u64,
     /// On disk already when the process began; these were not offered to it.
     pub recovered: u64,
+    /// More about what is on disk; `None` for one without a spool.
+    pub spool: Option<SpoolFacts>,
     /// Dropped on purpose, by reason.
     pub shed: Vec<(&'static str, u64)>,
     /// Failed writes.
@@ -136,6 +142,32 @@ pub struct TargetFates {
     pub dial_errors: u64,
     /// Connections that ended.
     pub disconnects: u64,
+}
+
+/// What is known of a target's samples on disk besides their number; at most a second old.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpoolFacts {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When the oldest sample was spooled, in milliseconds since the Unix epoch.
+    pub oldest_ms: Option<u64>,
+    /// Seconds until nothing waits any more, if that can be told: not while the target is down, nor while it
+    /// takes no more than what comes.
+    pub eta: Option<u64>,
+}
+
+impl SpoolFacts {
+    /// How many seconds ago the oldest sample was spooled; 0 if there is none.
+    pub fn age(&self) -> u64 {
+        let now = Shared::unix_seconds();
+        self.oldest_ms.map_or(0, |oldest| now.saturating_sub(oldest / 1000))
+    }
+}
+
+impl From<OnDisk> for SpoolFacts {
+    fn from(OnDisk { bytes, oldest_ms, eta }: OnDisk) -> Self {
+        Self { bytes, oldest_ms, eta }
+    }
 }
 
 impl Ledger {
@@ -225,7 +257,8 @@ impl TargetFates {
             queued_bytes: held.queued_bytes,
             in_flight: held.in_flight,
             spooled: links().map(Link::held).sum(),
-            recovered: links().map(Link::recovered).sum(),
+            spool: links().next_back().map(|link| link.on_disk().into()),
+            recovered: meters.recovered.get(),
             shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),

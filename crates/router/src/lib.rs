@@ -37,7 +37,7 @@ mod target;
 pub mod telemetry;
 
 pub use handle::{Handle, SeriesSeen, TierView};
-pub use ledger::{Ledger, ListenerCounts, SampleFates, TargetFates, TierFates};
+pub use ledger::{Ledger, ListenerCounts, SampleFates, SpoolFacts, TargetFates, TierFates};
 pub use listen::bind::BindError;
 pub use reload::{Change, Changes, ReloadError, TargetChange};
 pub use router::{Bound, Drained, Running, StartError};

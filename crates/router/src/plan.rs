@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 /// The disk half of all queues.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SpoolPlan {
     /// Folder of all spools; its parent exists.
     pub directory: PathBuf,
@@ -41,6 +41,17 @@ pub struct SpoolPlan {
     pub max_age: Option<Duration>,
     /// When what was written is made safe from a crash of the machine.
     pub sync: Sync,
+    /// How fast what is on disk goes to a target that takes it.
+    pub replay_rate: ReplayRate,
+}
+
+/// How fast what is on disk goes to a target that takes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ReplayRate {
+    /// So many times as fast as samples come for it.
+    TimesLive(f64),
+    /// As fast as it takes them.
+    Unlimited,
 }
 
 /// One socket to open.

@@ -4,14 +4,18 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use coco_spool::{AppendError, Batch, Cause, Counts, Now, Spool, disk::Disk};
 
-use super::PAUSE_IDLE;
+use super::{
+    PAUSE_IDLE,
+    pace::{Pace, Seen},
+};
 use crate::{
     chunk::Chunk,
+    plan::ReplayRate,
     shared::Shared,
     target::{
         Shed, Target,
         record::{Payloads, chunk_of},
-        spool::Link,
+        spool::{Link, OnDisk},
     },
 };
 
@@ -30,8 +34,8 @@ const DISK_PAUSE: Duration = Duration::from_secs(2);
 /// Time at a stop for a disk that refuses.
 const FINISH_MAX: Duration = Duration::from_secs(5);
 
-/// How often samples that are too old are looked for.
-const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often samples that are too old are looked for, and what is on disk is told.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When a queue should be looked at again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,18 +54,23 @@ pub(super) struct Entry<D: Disk> {
     chunks: VecDeque<Chunk>,
     payloads: Payloads,
     batch: Batch,
-    expired_at: Duration,
+    pace: Pace,
+    /// When it was last looked for samples that are too old, and told what is on disk.
+    looked_at: Option<Duration>,
     /// The disk refused: until then it is not written to, or not read.
     write_at: Duration,
     read_at: Duration,
 }
 
 impl<D: Disk> Entry<D> {
-    pub(super) fn new(target: Arc<Target>, spool: Spool<D>, shared: &Shared) -> Self {
-        let (counts, held) = (spool.counts(), spool.held());
+    pub(super) fn new(now: Now, target: Arc<Target>, mut spool: Spool<D>, shared: &Shared) -> Self {
+        let (counts, held) = (spool.counts(), spool.depth());
+        let mut pace = Pace::default();
+        pace.resume(held.samples, age(now, held.oldest_ms));
         if let Some(link) = &target.link {
             let _pass = shared.gate.pass();
-            link.recover(held.samples);
+            target.meters.recovered.add(held.samples);
+            link.hold(held.samples);
             link.is_served_here();
         }
         if held.samples > 0 {
@@ -80,20 +89,22 @@ impl<D: Disk> Entry<D> {
             chunks: VecDeque::new(),
             payloads: Payloads::default(),
             batch: Batch::default(),
-            expired_at: Duration::ZERO,
+            pace,
+            looked_at: None,
             write_at: Duration::ZERO,
             read_at: Duration::ZERO,
         }
     }
 
-    /// Does what is to be done now.
-    pub(super) fn step(&mut self, now: Now, shared: &Shared) -> Next {
+    /// Does what is to be done now. `rate` is how fast what is on disk may go.
+    pub(super) fn step(&mut self, now: Now, rate: ReplayRate, shared: &Shared) -> Next {
         let target = Arc::clone(&self.target);
         let Some(link) = &target.link else { return Next::Idle };
         if let Some(position) = link.take_done() {
             self.spool.ack(position);
         }
         let (is_open, since) = target.is_open();
+        self.observe(now, rate, link, is_open);
         let must = now.monotonic >= self.write_at
             && ((!is_open && since >= DOWN_AFTER) || target.queue.is_high());
         if must && !target.queue.is_spooling() {
@@ -112,14 +123,27 @@ impl<D: Disk> Entry<D> {
                 target.queue.set_spooling(false);
             }
         }
-        if now.monotonic.saturating_sub(self.expired_at) >= EXPIRE_INTERVAL {
-            self.expired_at = now.monotonic;
+        let is_due = |at: Duration| now.monotonic.saturating_sub(at) >= LOOK_INTERVAL;
+        if self.looked_at.is_none_or(is_due) {
+            self.looked_at = Some(now.monotonic);
             // What cannot be read now is read, or passed over as damaged, when its turn comes.
             let _later: std::io::Result<()> = self.spool.expire(now);
+            let depth = self.spool.depth();
+            let oldest_ms = depth.oldest_ms.filter(|_| depth.samples > 0);
+            link.tell(OnDisk { bytes: depth.bytes, oldest_ms, eta: self.pace.eta() });
         }
         self.spool.tick(now);
         self.tell(shared);
         next
+    }
+
+    /// Takes note of how much comes and goes.
+    fn observe(&mut self, now: Now, rate: ReplayRate, link: &Link, is_open: bool) {
+        let Target { meters, queue, .. } = &*self.target;
+        let behind = queue.is_spooling();
+        let waiting = if behind { link.held() + queue.held().queued } else { 0 };
+        let (offered, sent) = (meters.offered.get(), meters.sent.get());
+        self.pace.observe(now.monotonic, Seen { offered, sent, waiting, is_open }, rate);
     }
 
     /// Moves part of the queue to disk; `true` if there may be more.
@@ -182,15 +206,17 @@ impl<D: Disk> Entry<D> {
 
     /// Gives the worker what is oldest on disk; `true` if there may be more.
     fn read(&mut self, now: Now, link: &Link, shared: &Shared) -> bool {
-        if link.given() >= GIVEN_MAX {
+        let allowed = self.pace.allowance();
+        if link.given() >= GIVEN_MAX || allowed == 0 {
             return false;
         }
-        if self.spool.read(MOVE_BYTES, &mut self.batch).is_err() {
+        if self.spool.read(self.bytes_of(allowed), &mut self.batch).is_err() {
             // After some failures the spool takes it for damage: it may be a passing trouble.
             self.read_at = now.monotonic + DISK_PAUSE;
             return false;
         }
         for record in self.batch.records() {
+            self.pace.take(u64::from(record.head.samples));
             match chunk_of(&record, self.target.protocol) {
                 Some(chunk) => link.give(chunk),
                 None => {
@@ -201,6 +227,14 @@ impl<D: Disk> Entry<D> {
             }
         }
         !self.batch.is_empty()
+    }
+
+    /// The bytes that so many samples take on disk, about, and no more than are moved at once. A read gives one
+    /// record at least.
+    fn bytes_of(&self, samples: u64) -> usize {
+        let held = self.spool.held();
+        let bytes = held.bytes / held.samples.max(1);
+        usize::try_from(samples.saturating_mul(bytes)).map_or(MOVE_BYTES, |n| n.min(MOVE_BYTES))
     }
 
     /// Tells the target what the spool has shed by itself.
@@ -240,6 +274,11 @@ impl<D: Disk> Entry<D> {
             tracing::warn!(%error, tier, target, "cannot save how far it was sent: some goes twice");
         }
     }
+}
+
+/// How long ago something was spooled, by the wall clock.
+fn age(now: Now, unix_ms: Option<u64>) -> Duration {
+    unix_ms.map_or(Duration::ZERO, |at| Duration::from_millis(now.unix_ms.saturating_sub(at)))
 }
 
 /// Sheds what no disk took, and says so.

@@ -6,6 +6,7 @@
 //! path never waits for the disk.
 
 mod entry;
+mod pace;
 
 use std::{
     sync::{
@@ -122,7 +123,7 @@ impl Work {
             let now = self.now();
             let mut next = Next::Idle;
             for entry in &mut self.entries {
-                next = next.max(entry.step(now, &self.shared));
+                next = next.max(entry.step(now, self.plan.replay_rate, &self.shared));
             }
             match next {
                 Next::AtOnce => {}
@@ -155,7 +156,7 @@ impl Work {
         let now = self.now();
         for target in newcomers {
             match self.open(&target, now) {
-                Ok(spool) => self.entries.push(Entry::new(target, spool, &self.shared)),
+                Ok(spool) => self.entries.push(Entry::new(now, target, spool, &self.shared)),
                 Err(error) => {
                     target.queue.set_spooling(false);
                     tracing::error!(

@@ -130,6 +130,8 @@ pub(crate) struct Target {
 pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
+    /// Found on disk, and not offered before by this process.
+    pub(crate) recovered: Counter,
     pub(crate) write_errors: Counter,
     pub(crate) dial_errors: Counter,
     pub(crate) disconnects: Counter,
@@ -147,6 +149,7 @@ impl Meters {
         Self {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
+            recovered: counter(telemetry::RECOVERED),
             write_errors: counter(telemetry::WRITE_ERRORS),
             dial_errors: counter(telemetry::DIAL_ERRORS),
             disconnects: counter(telemetry::DISCONNECTS),

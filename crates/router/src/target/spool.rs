@@ -14,13 +14,24 @@ use tokio::sync::Notify;
 
 use crate::chunk::Chunk;
 
+/// What is on disk for a target, as people and programs ask for it; at most a second old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct OnDisk {
+    /// Bytes of its files.
+    pub(crate) bytes: u64,
+    /// When the oldest sample was spooled, in milliseconds since the Unix epoch.
+    pub(crate) oldest_ms: Option<u64>,
+    /// Seconds until nothing waits any more, if that can be told.
+    pub(crate) eta: Option<u64>,
+}
+
 /// One target's link to its spool.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     /// Samples on disk that have met no fate yet.
     held: AtomicU64,
-    /// Samples that were on disk when the process began.
-    recovered: AtomicU64,
+    /// What was last told of the disk.
+    told: Mutex<OnDisk>,
     inner: Mutex<Inner>,
     ready: Notify,
     spooler: OnceLock<Thread>,
@@ -48,15 +59,14 @@ impl Link {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Samples that were on disk when the process began.
-    pub(crate) fn recovered(&self) -> u64 {
-        self.recovered.load(Ordering::Relaxed)
+    /// What the spooler last told of the disk.
+    pub(crate) fn on_disk(&self) -> OnDisk {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many samples were found on disk; the caller holds the gate.
-    pub(crate) fn recover(&self, samples: u64) {
-        self.recovered.fetch_add(samples, Ordering::Relaxed);
-        self.hold(samples);
+    /// Tells what there is on disk, for those who ask.
+    pub(crate) fn tell(&self, on_disk: OnDisk) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = on_disk;
     }
 
     /// So many samples went to disk; the caller holds the gate.

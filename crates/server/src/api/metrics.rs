@@ -47,15 +47,24 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
     let mut queued = Vec::new();
     let mut bytes = Vec::new();
     let mut in_flight = Vec::new();
+    let mut spool = [(); 4].map(|()| Vec::new());
     for tier in &ledger.tiers {
         for target in &tier.targets {
             let labels = vec![("tier", tier.name.clone()), ("target", target.label.clone())];
             queued.push((labels.clone(), float(target.queued)));
             let queued_bytes = u64::try_from(target.queued_bytes).unwrap_or(u64::MAX);
             bytes.push((labels.clone(), float(queued_bytes)));
-            in_flight.push((labels, float(target.in_flight)));
+            in_flight.push((labels.clone(), float(target.in_flight)));
+            if let Some(facts) = target.spool {
+                let values =
+                    [Some(target.spooled), Some(facts.bytes), Some(facts.age()), facts.eta];
+                for (rows, value) in spool.iter_mut().zip(values) {
+                    rows.extend(value.map(|value| (labels.clone(), float(value))));
+                }
+            }
         }
     }
+    let [depth, on_disk, oldest, eta] = spool;
     let (mut keys, mut series, mut rings) = (Vec::new(), Vec::new(), Vec::new());
     for tier in handle.tiers() {
         let (hash, digest) = (tier.ring.algorithm().to_string(), tier.digest.clone());
@@ -73,6 +82,14 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
         ("coco_target_queued", "Samples waiting for the target.", queued),
         ("coco_target_queued_bytes", "Bytes waiting for the target.", bytes),
         ("coco_target_in_flight", "Samples taken from the queue and not yet sent.", in_flight),
+        ("coco_spool_depth", "Samples on disk for the target.", depth),
+        ("coco_spool_bytes", "Bytes on disk for the target.", on_disk),
+        ("coco_spool_oldest_age_seconds", "How long ago its oldest sample was spooled.", oldest),
+        (
+            "coco_spool_eta_seconds",
+            "Seconds until nothing waits for it; absent while nobody can tell.",
+            eta,
+        ),
         ("coco_hash_keys", "Distinct keys (collectd hosts, Graphite names) of the target.", keys),
         ("coco_hash_series", "Distinct series of the target.", series),
         ("coco_ring_info", "1; the labels tell the ring of the tier.", rings),
