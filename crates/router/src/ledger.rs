@@ -4,7 +4,8 @@
 //!
 //! 1. decoded + notifications = filtered + unroutable + routed
 //! 2. per tier: what fell to its targets = samples that it was given x replicas at that time
-//! 3. per target: offered = sent + shed + queued + in flight
+//! 3. per target: offered + recovered + taken over = sent + shed + rerouted + queued + in flight + spooled
+//! 4. per tier: taken over = rerouted
 //!
 //! They hold over reloads too: what was taken out keeps its row, and each batch is counted by the routes
 //! that it took.
@@ -132,6 +133,10 @@ pub struct TargetFates {
     pub spooled: u64,
     /// On disk already when the process began; these were not offered to it.
     pub recovered: u64,
+    /// Spooled for another target of the tier, and come here.
+    pub taken_over: u64,
+    /// Spooled for it, and gone on to another target of the tier.
+    pub rerouted: u64,
     /// More about what is on disk; `None` for one without a spool.
     pub spool: Option<SpoolFacts>,
     /// Dropped on purpose, by reason.
@@ -234,9 +239,11 @@ impl TierFates {
         self.targets.iter().map(|target| target.offered).sum()
     }
 
-    /// What equations 2 and 3 leave unexplained in this tier.
+    /// What equations 2 to 4 leave unexplained in this tier.
     pub fn residual(&self) -> u64 {
-        let unplaced = self.due.abs_diff(self.offered());
+        let sum = |count: fn(&TargetFates) -> u64| self.targets.iter().map(count).sum::<u64>();
+        let unplaced = self.due.abs_diff(self.offered())
+            + sum(|target| target.taken_over).abs_diff(sum(|target| target.rerouted));
         unplaced + self.targets.iter().map(TargetFates::residual).sum::<u64>()
     }
 }
@@ -259,6 +266,8 @@ impl TargetFates {
             spooled: links().map(Link::held).sum(),
             spool: links().next_back().map(|link| link.on_disk().into()),
             recovered: meters.recovered.get(),
+            taken_over: meters.taken_over.get(),
+            rerouted: meters.rerouted.get(),
             shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),
@@ -273,6 +282,7 @@ impl TargetFates {
 
     fn residual(&self) -> u64 {
         let held = self.queued + self.in_flight + self.spooled;
-        (self.offered + self.recovered).abs_diff(self.sent + self.shed() + held)
+        (self.offered + self.recovered + self.taken_over)
+            .abs_diff(self.sent + self.shed() + self.rerouted + held)
     }
 }

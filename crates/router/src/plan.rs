@@ -43,6 +43,25 @@ pub struct SpoolPlan {
     pub sync: Sync,
     /// How fast what is on disk goes to a target that takes it.
     pub replay_rate: ReplayRate,
+    /// What becomes of what is on disk for a target that a reload takes out.
+    pub on_change: OnChange,
+}
+
+impl SpoolPlan {
+    /// Whether the two differ only in what may change while it is open.
+    pub(crate) fn opens_as(&self, other: &Self) -> bool {
+        let Self { replay_rate, on_change, .. } = *other;
+        Self { replay_rate, on_change, ..self.clone() } == *other
+    }
+}
+
+/// What becomes of what is on disk for a target that a reload takes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// The target gets it, for as long as that takes.
+    Keep,
+    /// Each sample goes to its owner under the ring then in force.
+    Reroute,
 }
 
 /// How fast what is on disk goes to a target that takes it.

@@ -80,6 +80,10 @@ impl Changes {
         .into_iter()
         .filter_map(|(name, same)| (!same).then_some(name))
         .collect();
+        if let (Some(old), Some(new)) = (&before.spool, &after.spool) {
+            changes.limits.extend((old.replay_rate != new.replay_rate).then_some("replay_rate"));
+            changes.limits.extend((old.on_change != new.on_change).then_some("on_change"));
+        }
         changes
     }
 
@@ -178,6 +182,7 @@ fn sends_alike(a: &TierPlan, b: &TierPlan) -> bool {
         && a.datagram_bytes_max == b.datagram_bytes_max
         && a.queue_bytes == b.queue_bytes
         && a.block_timeout == b.block_timeout
+        && a.on_full == b.on_full
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@ use coco_spool::{AppendError, Batch, Cause, Counts, Now, Spool, disk::Disk};
 
 use super::{
     PAUSE_IDLE,
+    leave::Heir,
     pace::{Pace, Seen},
+    reroute::Moving,
 };
 use crate::{
     chunk::Chunk,
-    plan::ReplayRate,
+    plan::{OnChange, ReplayRate},
     shared::Shared,
     target::{
         Shed, Target,
@@ -23,7 +25,7 @@ use crate::{
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// Bytes moved to disk at once, and read from there.
-const MOVE_BYTES: usize = 1 << 20;
+pub(super) const MOVE_BYTES: usize = 1 << 20;
 
 /// Chunks that the worker has been given and is not done with, at most.
 const GIVEN_MAX: usize = 16;
@@ -47,31 +49,47 @@ pub(super) enum Next {
 
 /// One target's spool.
 pub(super) struct Entry<D: Disk> {
-    target: Arc<Target>,
-    spool: Spool<D>,
+    pub(super) target: Arc<Target>,
+    pub(super) spool: Spool<D>,
     /// What of its counts the target knows.
     told: Counts,
     chunks: VecDeque<Chunk>,
-    payloads: Payloads,
-    batch: Batch,
-    pace: Pace,
+    pub(super) payloads: Payloads,
+    pub(super) batch: Batch,
+    pub(super) pace: Pace,
+    /// How fast what is on disk may go.
+    pub(super) rate: ReplayRate,
     /// When it was last looked for samples that are too old, and told what is on disk.
     looked_at: Option<Duration>,
     /// The disk refused: until then it is not written to, or not read.
     write_at: Duration,
     read_at: Duration,
+    /// It is fed no more, and this becomes of what it holds.
+    pub(super) leaves: Option<OnChange>,
+    /// Those that take over its spool then.
+    pub(super) heirs: VecDeque<Heir>,
+    /// Its worker was told to end.
+    pub(super) told_to_end: bool,
+    /// What that one had not sent whole is to be read again.
+    pub(super) taken_back: bool,
+    /// What is on its way to its owners.
+    pub(super) moving: Moving,
 }
 
 impl<D: Disk> Entry<D> {
-    pub(super) fn new(now: Now, target: Arc<Target>, mut spool: Spool<D>, shared: &Shared) -> Self {
-        let (counts, held) = (spool.counts(), spool.depth());
-        let mut pace = Pace::default();
-        pace.resume(held.samples, age(now, held.oldest_ms));
+    /// Begins with what is on disk; `rate` is how fast that may go.
+    pub(super) fn new(
+        now: Now,
+        target: Arc<Target>,
+        spool: Spool<D>,
+        rate: ReplayRate,
+        shared: &Shared,
+    ) -> Self {
+        let held = spool.held();
         if let Some(link) = &target.link {
             let _pass = shared.gate.pass();
             target.meters.recovered.add(held.samples);
             link.hold(held.samples);
-            link.is_served_here();
         }
         if held.samples > 0 {
             tracing::info!(
@@ -82,6 +100,22 @@ impl<D: Disk> Entry<D> {
                 "found on disk; it is sent first"
             );
         }
+        Self::with(now, target, spool, rate)
+    }
+
+    /// One that knows of all that the spool holds.
+    pub(super) fn with(
+        now: Now,
+        target: Arc<Target>,
+        mut spool: Spool<D>,
+        rate: ReplayRate,
+    ) -> Self {
+        if let Some(link) = &target.link {
+            link.is_served_here();
+        }
+        let (counts, held) = (spool.counts(), spool.depth());
+        let mut pace = Pace::default();
+        pace.resume(held.samples, age(now, held.oldest_ms));
         Self {
             target,
             spool,
@@ -90,23 +124,28 @@ impl<D: Disk> Entry<D> {
             payloads: Payloads::default(),
             batch: Batch::default(),
             pace,
+            rate,
             looked_at: None,
             write_at: Duration::ZERO,
             read_at: Duration::ZERO,
+            leaves: None,
+            heirs: VecDeque::new(),
+            told_to_end: false,
+            taken_back: false,
+            moving: Moving::default(),
         }
     }
 
-    /// Does what is to be done now. `rate` is how fast what is on disk may go.
-    pub(super) fn step(&mut self, now: Now, rate: ReplayRate, shared: &Shared) -> Next {
+    /// Does what is to be done now.
+    pub(super) fn step(&mut self, now: Now, shared: &Shared) -> Next {
         let target = Arc::clone(&self.target);
         let Some(link) = &target.link else { return Next::Idle };
-        if let Some(position) = link.take_done() {
-            self.spool.ack(position);
-        }
+        self.take_word(shared);
         let (is_open, since) = target.is_open();
-        self.observe(now, rate, link, is_open);
+        self.observe(now, link, is_open);
+        let (ends, is_down) = (self.is_ending(), !is_open && since >= DOWN_AFTER);
         let must = now.monotonic >= self.write_at
-            && ((!is_open && since >= DOWN_AFTER) || target.queue.is_high());
+            && (ends || (is_down && !link.expects()) || target.queue.is_high());
         if must && !target.queue.is_spooling() {
             target.queue.set_spooling(true);
         }
@@ -116,10 +155,11 @@ impl<D: Disk> Entry<D> {
             if must && link.is_clear() && self.write(now, shared) {
                 next = Next::AtOnce;
             }
-            if is_open && now.monotonic >= self.read_at && self.read(now, link, shared) {
+            if is_open && !ends && now.monotonic >= self.read_at && self.read(now, link, shared) {
                 next = Next::AtOnce;
             }
-            if is_open && !must && link.given() == 0 && self.spool.held().records == 0 {
+            let is_empty = link.given() == 0 && self.spool.held().records == 0;
+            if is_open && !must && is_empty && !link.expects() && !self.told_to_end {
                 target.queue.set_spooling(false);
             }
         }
@@ -137,13 +177,21 @@ impl<D: Disk> Entry<D> {
         next
     }
 
+    /// Takes the worker's word on how far it is done.
+    pub(super) fn take_word(&mut self, shared: &Shared) {
+        if let Some(position) = self.target.link.as_ref().and_then(Link::take_done) {
+            self.spool.ack(position);
+        }
+        self.tell(shared);
+    }
+
     /// Takes note of how much comes and goes.
-    fn observe(&mut self, now: Now, rate: ReplayRate, link: &Link, is_open: bool) {
+    fn observe(&mut self, now: Now, link: &Link, is_open: bool) {
         let Target { meters, queue, .. } = &*self.target;
         let behind = queue.is_spooling();
         let waiting = if behind { link.held() + queue.held().queued } else { 0 };
         let (offered, sent) = (meters.offered.get(), meters.sent.get());
-        self.pace.observe(now.monotonic, Seen { offered, sent, waiting, is_open }, rate);
+        self.pace.observe(now.monotonic, Seen { offered, sent, waiting, is_open }, self.rate);
     }
 
     /// Moves part of the queue to disk; `true` if there may be more.
@@ -251,18 +299,25 @@ impl<D: Disk> Entry<D> {
         }
     }
 
-    /// Puts on disk all that the queue holds; what the disk does not take is shed.
-    pub(super) fn finish(mut self, now: impl Fn() -> Now, shared: &Shared) {
-        let Some(link) = &self.target.link else { return };
-        if let Some(position) = link.take_done() {
-            self.spool.ack(position);
-        }
+    /// Puts on disk all that the queue holds, as far as the disk takes it.
+    pub(super) fn write_all(&mut self, now: impl Fn() -> Now, shared: &Shared) {
+        self.take_word(shared);
         let until = now().monotonic + FINISH_MAX;
         while self.target.queue.held().queued > 0 && now().monotonic < until {
             if !self.write(now(), shared) {
                 std::thread::park_timeout(PAUSE_IDLE);
             }
         }
+    }
+
+    /// Puts on disk all that the queue holds; what the disk does not take is shed.
+    pub(super) fn finish(mut self, now: impl Fn() -> Now, shared: &Shared) {
+        self.write_all(now, shared);
+        self.close(shared);
+    }
+
+    /// Sheds what is not on disk, and closes the spool.
+    pub(super) fn close(mut self, shared: &Shared) {
         self.tell(shared);
         shed_rest(&self.target, shared);
         let (tier, target) = (&self.target.tier, &self.target.plan.label);
@@ -276,6 +331,13 @@ impl<D: Disk> Entry<D> {
     }
 }
 
+impl<D: Disk> Entry<D> {
+    /// How long ago the oldest sample on disk was spooled.
+    pub(super) fn age(&mut self, now: Now) -> Duration {
+        age(now, self.spool.depth().oldest_ms)
+    }
+}
+
 /// How long ago something was spooled, by the wall clock.
 fn age(now: Now, unix_ms: Option<u64>) -> Duration {
     unix_ms.map_or(Duration::ZERO, |at| Duration::from_millis(now.unix_ms.saturating_sub(at)))
@@ -283,9 +345,9 @@ fn age(now: Now, unix_ms: Option<u64>) -> Duration {
 
 /// Sheds what no disk took, and says so.
 pub(super) fn shed_rest(target: &Target, shared: &Shared) {
-    let samples = target.shed_queued(&shared.gate, Shed::Shutdown);
+    let samples = target.shed_queued(&shared.gate, target.end_reason());
     if samples > 0 {
         let (tier, target) = (&target.tier, &target.plan.label);
-        tracing::error!(tier, target, samples, "shed at shutdown: the disk did not take it");
+        tracing::error!(tier, target, samples, "shed at its end: the disk did not take it");
     }
 }

@@ -6,7 +6,9 @@
 //! path never waits for the disk.
 
 mod entry;
+mod leave;
 mod pace;
+mod reroute;
 
 use std::{
     sync::{
@@ -22,8 +24,15 @@ use coco_spool::{AtBound, Config, Name, Now, Root, SEGMENT_BYTES, Spool, disk::O
 use tokio::time::Instant;
 
 use entry::{Entry, Next, shed_rest};
+use leave::Due;
+pub(crate) use leave::Leaver;
+use reroute::{Moved, reroute};
 
-use crate::{plan::SpoolPlan, shared::Shared, target::Target};
+use crate::{
+    plan::{OnChange, SpoolPlan},
+    shared::Shared,
+    target::Target,
+};
 
 /// How often the spooler looks while a queue spools, and while none does.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -46,7 +55,19 @@ pub(crate) struct Adopter {
 impl Adopter {
     /// One more target that spools.
     pub(crate) fn adopt(&self, target: Arc<Target>) {
-        self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(target);
+        self.orders.with(|words| words.newcomers.push(target));
+        self.thread.unpark();
+    }
+
+    /// A target that nobody feeds any more.
+    pub(crate) fn leave(&self, leaver: Leaver) {
+        self.orders.with(|words| words.leavers.push(leaver));
+        self.thread.unpark();
+    }
+
+    /// Another plan, which opens the spool alike.
+    pub(crate) fn follow(&self, plan: SpoolPlan) {
+        self.orders.with(|words| words.plan = Some(plan));
         self.thread.unpark();
     }
 }
@@ -55,7 +76,20 @@ impl Adopter {
 #[derive(Debug, Default)]
 struct Orders {
     stop: AtomicBool,
-    newcomers: Mutex<Vec<Arc<Target>>>,
+    words: Mutex<Words>,
+}
+
+#[derive(Debug, Default)]
+struct Words {
+    newcomers: Vec<Arc<Target>>,
+    leavers: Vec<Leaver>,
+    plan: Option<SpoolPlan>,
+}
+
+impl Orders {
+    fn with<T>(&self, change: impl FnOnce(&mut Words) -> T) -> T {
+        change(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Spooler {
@@ -66,7 +100,8 @@ impl Spooler {
         targets: Vec<Arc<Target>>,
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
-        let orders = Arc::new(Orders { newcomers: Mutex::new(targets), ..Orders::default() });
+        let words = Words { newcomers: targets, ..Words::default() };
+        let orders = Arc::new(Orders { words: Mutex::new(words), ..Orders::default() });
         let work = Work {
             root,
             plan,
@@ -74,6 +109,7 @@ impl Spooler {
             orders: Arc::clone(&orders),
             entries: Vec::new(),
             orphans: Vec::new(),
+            leaving: false,
             started: Instant::now(),
         };
         let (told, is_open) = std::sync::mpsc::sync_channel(1);
@@ -106,24 +142,29 @@ struct Work {
     entries: Vec<Entry<OsDisk>>,
     /// Targets whose spool could not be opened.
     orphans: Vec<Arc<Target>>,
+    /// Some target leaves.
+    leaving: bool,
     started: Instant,
 }
 
 impl Work {
     fn run(mut self, open: &SyncSender<()>) {
-        self.take_newcomers();
+        self.take_orders();
         // Nobody waits for it any more only when the process ends.
         let _told: Result<(), std::sync::mpsc::SendError<()>> = open.send(());
         loop {
             let stop = self.orders.stop.load(Ordering::Acquire);
-            self.take_newcomers();
+            self.take_orders();
             if stop {
                 return self.finish();
             }
             let now = self.now();
             let mut next = Next::Idle;
             for entry in &mut self.entries {
-                next = next.max(entry.step(now, self.plan.replay_rate, &self.shared));
+                next = next.max(entry.step(now, &self.shared));
+            }
+            if self.leaving {
+                next = next.max(self.see_off(now));
             }
             match next {
                 Next::AtOnce => {}
@@ -134,37 +175,118 @@ impl Work {
     }
 
     fn finish(mut self) {
-        for entry in std::mem::take(&mut self.entries) {
-            entry.finish(|| self.now(), &self.shared);
+        let started = self.started;
+        // No worker lives any more: whoever takes over does so at once.
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_ending()) {
+            entry.write_all(|| now(started), &self.shared);
+        }
+        self.see_off(now(started));
+        for mut entry in std::mem::take(&mut self.entries) {
+            self.orphans.extend(entry.heirs.drain(..).map(|heir| heir.target));
+            entry.finish(|| now(started), &self.shared);
         }
         for target in &self.orphans {
             shed_rest(target, &self.shared);
         }
     }
 
-    fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-        Now { unix_ms, monotonic: self.started.elapsed() }
+    /// Does for those that leave what is due; whether more can be done at once.
+    fn see_off(&mut self, now: Now) -> Next {
+        let (mut next, mut rerouted, mut at) = (Next::Soon, Vec::new(), 0);
+        while let Some(entry) = self.entries.get_mut(at) {
+            let due = entry.due(&self.shared);
+            if due == Due::Nothing {
+                at += 1;
+                continue;
+            }
+            let mut entry = self.entries.swap_remove(at);
+            let was_expected = entry.leaves == Some(OnChange::Reroute);
+            let tier = entry.target.tier.clone();
+            match due {
+                Due::Nothing => {}
+                Due::HandOver => self.entries.push(entry.hand_over(now, &self.shared)),
+                Due::End => entry.end(&self.shared),
+                Due::Reroute => {
+                    if reroute(&mut entry, &mut self.entries, now, &self.shared) == Moved::Some {
+                        next = Next::AtOnce;
+                    }
+                    rerouted.push(entry);
+                    continue;
+                }
+            }
+            if was_expected {
+                self.expect_no_more(&tier);
+            }
+        }
+        self.entries.append(&mut rerouted);
+        self.see_off_orphans();
+        self.leaving = self.entries.iter().any(|entry| entry.leaves.is_some())
+            || self.orphans.iter().any(|target| target.is_retired());
+        next
     }
 
-    /// Opens the spools of new targets; one that cannot be opened goes without.
-    fn take_newcomers(&mut self) {
-        let newcomers = std::mem::take(
-            &mut *self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner),
-        );
-        let now = self.now();
-        for target in newcomers {
-            match self.open(&target, now) {
-                Ok(spool) => self.entries.push(Entry::new(now, target, spool, &self.shared)),
-                Err(error) => {
-                    target.queue.set_spooling(false);
-                    tracing::error!(
-                        tier = target.tier, target = target.plan.label, %error,
-                        "its queue is kept in memory only"
-                    );
-                    self.orphans.push(target);
-                }
+    /// What was on disk for a target of this tier that has gone is with its owners. They send on, unless
+    /// another one's is to come.
+    fn expect_no_more(&self, tier: &str) {
+        let of_tier = || self.entries.iter().filter(|entry| entry.target.tier == tier);
+        if !of_tier().any(|entry| entry.leaves == Some(OnChange::Reroute)) {
+            of_tier().filter_map(|e| e.target.link.as_ref()).for_each(|link| link.expect(false));
+        }
+    }
+
+    /// Ends those that leave and have no spool.
+    fn see_off_orphans(&mut self) {
+        let shared = &self.shared;
+        self.orphans.retain(|target| {
+            let link = target.link.as_ref().filter(|link| link.has_worker_ended());
+            if let Some(link) = link.filter(|_| target.is_retired()) {
+                shed_rest(target, shared);
+                link.release();
+                return false;
+            }
+            true
+        });
+    }
+
+    fn now(&self) -> Now {
+        now(self.started)
+    }
+
+    /// Takes new targets, and word of those that leave.
+    fn take_orders(&mut self) {
+        let Words { newcomers, leavers, plan } = self.orders.with(std::mem::take);
+        if let Some(plan) = plan {
+            self.entries.iter_mut().for_each(|entry| entry.rate = plan.replay_rate);
+            self.plan = plan;
+        }
+        newcomers.into_iter().for_each(|target| self.admit(target));
+        for leaver in leavers {
+            self.leaving = true;
+            if !self.entries.iter_mut().any(|entry| entry.leave(&leaver)) {
+                // Its spool could not be opened: it is in memory only.
+                leaver.target.retire(leaver.until);
+                self.expect_no_more(&leaver.target.tier);
+            }
+        }
+    }
+
+    /// Opens the spool of a new target, or lets it wait for the one that has it; one that cannot be opened
+    /// goes without.
+    fn admit(&mut self, target: Arc<Target>) {
+        let holder = self.entries.iter_mut().find(|entry| entry.is_named_as(&target));
+        if let Some(holder) = holder {
+            return holder.inherit(target);
+        }
+        let (now, rate) = (self.now(), self.plan.replay_rate);
+        match self.open(&target, now) {
+            Ok(spool) => self.entries.push(Entry::new(now, target, spool, rate, &self.shared)),
+            Err(error) => {
+                target.queue.set_spooling(false);
+                tracing::error!(
+                    tier = target.tier, target = target.plan.label, %error,
+                    "its queue is kept in memory only"
+                );
+                self.orphans.push(target);
             }
         }
     }
@@ -181,4 +303,10 @@ impl Work {
         };
         self.root.spool(&name, config, now).map_err(|error| error.to_string())
     }
+}
+
+fn now(started: Instant) -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+    Now { unix_ms, monotonic: started.elapsed() }
 }

@@ -68,6 +68,12 @@ impl Pace {
         self.backlog = (samples > 0).then(|| (age.as_secs_f64(), float(samples)));
     }
 
+    /// So many samples of another backlog, which began so long ago, come to this one.
+    pub(super) fn join(&mut self, samples: u64, age: Duration) {
+        let (before, waiting) = self.backlog.unwrap_or_default();
+        self.backlog = Some((before.max(age.as_secs_f64()), waiting + float(samples)));
+    }
+
     /// Takes note of the present counts, and fills the bucket.
     pub(super) fn observe(&mut self, now: Duration, seen: Seen, rate: ReplayRate) {
         let (at, offered, sent) = *self.told.get_or_insert((now, seen.offered, seen.sent));

@@ -132,6 +132,10 @@ pub(crate) struct Meters {
     pub(crate) sent: Counter,
     /// Found on disk, and not offered before by this process.
     pub(crate) recovered: Counter,
+    /// Spooled for it, and gone on to another target.
+    pub(crate) rerouted: Counter,
+    /// Spooled for another target, and come here.
+    pub(crate) taken_over: Counter,
     pub(crate) write_errors: Counter,
     pub(crate) dial_errors: Counter,
     pub(crate) disconnects: Counter,
@@ -150,6 +154,8 @@ impl Meters {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
             recovered: counter(telemetry::RECOVERED),
+            rerouted: counter(telemetry::REROUTED),
+            taken_over: counter(telemetry::TAKEN_OVER),
             write_errors: counter(telemetry::WRITE_ERRORS),
             dial_errors: counter(telemetry::DIAL_ERRORS),
             disconnects: counter(telemetry::DISCONNECTS),
@@ -209,9 +215,14 @@ impl Target {
         self.lever.flush(until);
     }
 
+    /// It was told to come to its end, because it is in no tier any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
     /// Why what it holds at its end is shed.
     pub(crate) fn end_reason(&self) -> Shed {
-        if self.retired.load(Ordering::Relaxed) { Shed::Retired } else { Shed::Shutdown }
+        if self.is_retired() { Shed::Retired } else { Shed::Shutdown }
     }
 
     /// So many new samples stand in an open chunk; the caller holds the gate.

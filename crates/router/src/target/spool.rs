@@ -4,13 +4,13 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::Thread,
 };
 
 use coco_spool::Position;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::chunk::Chunk;
 
@@ -34,6 +34,12 @@ pub(crate) struct Link {
     told: Mutex<OnDisk>,
     inner: Mutex<Inner>,
     ready: Notify,
+    /// Samples that are older than what comes now are about to be put on disk.
+    expects: AtomicBool,
+    /// Its worker sends nothing any more.
+    worker_ended: AtomicBool,
+    /// The spooler has no more to do with it.
+    released: watch::Sender<bool>,
     spooler: OnceLock<Thread>,
 }
 
@@ -77,6 +83,39 @@ impl Link {
     /// So many of the samples on disk have met their fate; the caller holds the gate.
     pub(crate) fn settle(&self, samples: u64) {
         self.held.fetch_sub(samples, Ordering::Relaxed);
+    }
+
+    /// Samples that are older than what comes now are about to be put on disk: until then what comes waits
+    /// in the queue.
+    pub(crate) fn expect(&self, expects: bool) {
+        self.expects.store(expects, Ordering::Release);
+    }
+
+    pub(crate) fn expects(&self) -> bool {
+        self.expects.load(Ordering::Acquire)
+    }
+
+    /// The worker has given back what it could, and ends.
+    pub(crate) fn end_worker(&self) {
+        self.worker_ended.store(true, Ordering::Release);
+        self.wake_spooler();
+    }
+
+    pub(crate) fn has_worker_ended(&self) -> bool {
+        self.worker_ended.load(Ordering::Acquire)
+    }
+
+    /// Nothing is held for the target any more, and nothing will be.
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
+    }
+
+    /// Returns when nothing is held for the target any more.
+    pub(crate) async fn released(&self) {
+        let mut word = self.released.subscribe();
+        // The sender lives as long as this.
+        let _released: Result<_, watch::error::RecvError> =
+            word.wait_for(|released| *released).await;
     }
 
     /// The calling thread is the spooler.

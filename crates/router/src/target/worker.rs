@@ -21,6 +21,9 @@ pub(crate) async fn run(target: Arc<Target>, shared: Arc<Shared>, mut stages: St
         () = stages.flush_deadline() => {}
     }
     outbox.give_up();
+    if let Some(link) = &target.link {
+        link.end_worker();
+    }
 }
 
 async fn serve(outbox: &mut Outbox<'_>) {

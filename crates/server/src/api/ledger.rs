@@ -70,6 +70,8 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "in_flight": target.in_flight,
         "spooled": target.spooled,
         "recovered": target.recovered,
+        "taken_over": target.taken_over,
+        "rerouted": target.rerouted,
         "spool_eta": target.spool.and_then(|spool| spool.eta),
         "shed": shed.collect::<Map<String, Value>>(),
         "write_errors": target.write_errors,

@@ -101,6 +101,7 @@ pub(super) struct Spool {
     pub(super) max_age: Option<Leaf>,
     pub(super) sync: Option<Leaf>,
     pub(super) replay_rate: Option<Leaf>,
+    pub(super) on_change: Option<Leaf>,
 }
 
 /// `[api]`

@@ -201,6 +201,11 @@ impl<D: Disk> Spool<D> {
         }
     }
 
+    /// Makes what was appended safe from a crash of the machine, now. A failure is in the counters.
+    pub fn sync(&mut self) {
+        self.sync_active();
+    }
+
     /// Syncs what was appended and saves the position.
     ///
     /// # Errors

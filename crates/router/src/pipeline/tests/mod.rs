@@ -3,6 +3,7 @@
 mod names;
 mod outlet;
 mod reload;
+mod sorter;
 
 use std::{collections::VecDeque, time::Duration};
 

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use coco_router::plan::{ReplayRate, SpoolPlan, Sync};
+use coco_router::plan::{OnChange, ReplayRate, SpoolPlan, Sync};
 
 use crate::config::{
     file::{self, Leaf, Node},
@@ -32,6 +32,8 @@ pub(super) fn spool(
     let sync = findings.read(&at.key("sync"), section.sync.as_ref(), sync);
     let rate = section.replay_rate.as_ref();
     let replay_rate = findings.read(&at.key("replay_rate"), rate, replay_rate);
+    let change = section.on_change.as_ref();
+    let on_change = findings.read(&at.key("on_change"), change, findings::choice(&ON_CHANGE));
     Some(SpoolPlan {
         directory: directory?,
         bytes_max,
@@ -39,6 +41,7 @@ pub(super) fn spool(
         max_age,
         sync: sync.unwrap_or(Sync::Interval(SYNC_DEFAULT)),
         replay_rate: replay_rate.unwrap_or(REPLAY_RATE_DEFAULT),
+        on_change: on_change.unwrap_or(OnChange::Keep),
     })
 }
 
@@ -88,6 +91,8 @@ fn replay_rate(leaf: &Leaf) -> Result<ReplayRate, Refusal> {
         ))
     })
 }
+
+const ON_CHANGE: [(&str, OnChange); 2] = [("keep", OnChange::Keep), ("reroute", OnChange::Reroute)];
 
 /// Not above one, a backlog would never end.
 const REPLAY_RATE: RangeInclusive<f64> = 1.1..=1000.0;
