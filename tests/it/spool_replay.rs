@@ -11,7 +11,7 @@ use std::{
 };
 
 use coco_tests::{
-    coco::Coco,
+    coco::{self, Coco},
     datagram::{self, Record},
     ledger::Ledger,
     port::free_port,
@@ -104,6 +104,41 @@ fn what_waited_goes_at_a_few_times_the_live_rate_and_its_end_is_told() {
     let metrics = coco.get("/metrics").body;
     assert!(metrics.contains("coco_spool_depth{tier=\"carbon\",target="), "{metrics}");
     coco.stop();
+}
+
+#[test]
+fn what_comes_now_goes_first_where_that_is_asked_for_and_nothing_goes_twice() {
+    let (dir, port) = (folder(), free_port());
+    let (spool, tier) = ("replay_rate = 2", "replay = \"live_first\"\nqueue = \"1MiB\"");
+    let coco = Coco::start(&config(dir.path(), spool, tier, &[("a", port)]));
+    send(&coco, &lines("old.name", 0..50_000));
+    wait_for_count(&coco, "spooled", 50_000);
+    let age = || coco.get_json("/debug/vars")["coco"]["spool"][label(port)]["oldest_age"].as_u64();
+    wait_until("a backlog of some seconds", SOON, || age() >= Some(3));
+    let sink = LineSink::start_on(port);
+    wait_until("the first lines", SOON, || sink.count() > 0);
+    for block in 0..10 {
+        send(&coco, &lines("new.name", 100 * block..100 * block + 100));
+        wait_until("what comes now", SOON, || sink.values("new.name").len() == 100 * block + 100);
+    }
+    assert!(sink.count() < 51_000, "the backlog was over before");
+    wait_until("all lines", SOON, || sink.count() == 51_000);
+    assert_eq!(sink.values("old.name"), (0..50_000).collect::<Vec<_>>());
+    assert_eq!(sink.values("new.name"), (0..1_000).collect::<Vec<_>>());
+    wait_for_count(&coco, "spooled", 0);
+    // More than the queue takes, while it stands still: that goes to disk.
+    sink.pause();
+    send(&coco, &lines("more.of.the.new.name", 0..400_000));
+    coco.wait_for_ledger("samples on disk", SOON, |ledger| match ledger.of_all("spooled") {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    });
+    sink.resume();
+    wait_until("all of it", SOON, || sink.count() == 451_000);
+    let mut values = sink.values("more.of.the.new.name");
+    values.sort_unstable();
+    assert_eq!(values, (0..400_000).collect::<Vec<_>>());
+    assert_eq!(coco.stop().ledger.shed_in_all(), 0);
 }
 
 #[test]
@@ -248,7 +283,7 @@ fn collectd_samples_that_wait_for_a_target_that_is_taken_out_go_to_the_new_owner
         let (now, read) = (ledger.of_all("spooled"), ledger.received("collectd", "raw"));
         if now >= 10 * hosts.len() as u64 { Ok(()) } else { Err(format!("{now} of {read}")) }
     });
-    let due = ledger.of_all("spooled") as usize;
+    let due = usize::try_from(ledger.of_all("spooled")).unwrap();
     coco.reload(&with(""));
     let arrived = |sink: &UdpSink| {
         let records = sink.records().into_iter();
@@ -258,4 +293,54 @@ fn collectd_samples_that_wait_for_a_target_that_is_taken_out_go_to_the_new_owner
     assert!(arrived(&a) > 0 && arrived(&b) > 0, "all at one of the two");
     wait_for_count(&coco, "rerouted", due as u64);
     assert_eq!(coco.stop().ledger.shed_in_all(), 0);
+}
+
+#[test]
+fn what_is_left_of_a_target_of_an_earlier_configuration_is_told_of_and_can_be_moved() {
+    let (dir, dead) = (folder(), free_port());
+    let [a, b] = [LineSink::start(), LineSink::start()];
+    let live = [("a", a.address().port()), ("b", b.address().port())];
+    let before = config(dir.path(), "", "", &[&live[..], &[("dead", dead)]].concat());
+    let after = config(dir.path(), "", "", &live);
+    let coco = Coco::start(&before);
+    let names: Vec<_> = (0..300).map(|n| format!("name{n}.of.a.usual.length")).collect();
+    let text: Vec<u8> = names.iter().flat_map(|name| lines(name, 0..20)).collect();
+    send(&coco, &text);
+    let to_live = |coco: &Coco| coco.ledger().of_all("sent");
+    let due = 20 * names.len() as u64;
+    coco.wait_for_ledger("all to be sent or spooled", SOON, |ledger| {
+        let now = ledger.of_all("sent") + ledger.of_all("spooled");
+        if now == due { Ok(()) } else { Err(format!("{now}")) }
+    });
+    let held = due - to_live(&coco);
+    coco.stop();
+    let (path, file) = (dir.path().to_str().unwrap(), folder());
+    let file = file.path().join("after.toml");
+    std::fs::write(&file, &after).unwrap();
+    let reroute = || {
+        let words = ["spool", path, "reroute", "--config", file.to_str().unwrap()];
+        let output = coco::run(&words, b"");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+
+    let coco = Coco::start(&after);
+    wait_until("word of it", SOON, || coco.log().contains("for a target that is in no tier"));
+    assert_eq!(reroute().0, Some(1), "a running Coco keeps its spool");
+    coco.stop();
+    let (status, told) = reroute();
+    let rows = told.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>());
+    let moved: u64 = rows.clone().map(|row| row[3].parse::<u64>().unwrap()).sum();
+    assert_eq!((status, moved), (Some(0), held), "{told}");
+    assert!(rows.clone().all(|row| row[..2] == ["carbon", "dead"]), "{told}");
+    assert_eq!(reroute(), (Some(0), "tier\tfrom\tto\tsamples\n".to_owned()), "once is enough");
+
+    let coco = Coco::start(&after);
+    assert_eq!(coco.ledger().of_all("recovered"), held);
+    wait_until("all lines", SOON, || a.count() + b.count() == 20 * names.len());
+    for name in &names {
+        let at_a = coco.owner("carbon", name.as_bytes()) == label(live[0].1);
+        let sink = if at_a { &a } else { &b };
+        assert_eq!(sink.values(name), (0..20).collect::<Vec<_>>(), "{name}");
+    }
+    coco.stop();
 }

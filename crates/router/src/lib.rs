@@ -22,6 +22,7 @@ mod handle;
 mod inlet;
 mod ledger;
 mod listen;
+pub mod offline;
 mod pipeline;
 pub mod plan;
 mod reload;

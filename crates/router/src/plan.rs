@@ -142,6 +142,8 @@ pub struct TierPlan {
     pub queue_bytes: usize,
     /// What happens when a target's queue is full.
     pub on_full: OnFull,
+    /// What goes first when a target comes back.
+    pub replay: Replay,
     /// How long a full queue may keep its TCP clients waiting before it sheds.
     pub block_timeout: Duration,
     /// Largest datagram sent to a collectd or Graphite UDP target, in bytes.
@@ -168,6 +170,15 @@ pub enum OnFull {
     ShedOldest,
     /// The newcomers are shed at once.
     ShedNewest,
+}
+
+/// What goes first to a target that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Replay {
+    /// What came first, as stores want it that refuse what is older than what they have.
+    InOrder,
+    /// What comes now; what is on disk goes along with it.
+    LiveFirst,
 }
 
 /// What a target speaks.

@@ -183,6 +183,7 @@ fn sends_alike(a: &TierPlan, b: &TierPlan) -> bool {
         && a.queue_bytes == b.queue_bytes
         && a.block_timeout == b.block_timeout
         && a.on_full == b.on_full
+        && a.replay == b.replay
 }
 
 #[cfg(test)]

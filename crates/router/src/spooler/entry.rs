@@ -150,16 +150,18 @@ impl<D: Disk> Entry<D> {
             target.queue.set_spooling(true);
         }
         let mut next = Next::Idle;
-        if target.queue.is_spooling() {
+        let spools = target.queue.is_spooling();
+        if spools || (target.live_first && self.spool.held().records > 0) {
             next = Next::Soon;
-            if must && link.is_clear() && self.write(now, shared) {
+            if spools && must && link.is_clear() && self.write(now, shared) {
                 next = Next::AtOnce;
             }
             if is_open && !ends && now.monotonic >= self.read_at && self.read(now, link, shared) {
                 next = Next::AtOnce;
             }
             let is_empty = link.given() == 0 && self.spool.held().records == 0;
-            if is_open && !must && is_empty && !link.expects() && !self.told_to_end {
+            let may_pass = is_empty || target.live_first;
+            if is_open && !must && may_pass && !link.expects() && !self.told_to_end {
                 target.queue.set_spooling(false);
             }
         }
@@ -187,11 +189,17 @@ impl<D: Disk> Entry<D> {
 
     /// Takes note of how much comes and goes.
     fn observe(&mut self, now: Now, link: &Link, is_open: bool) {
-        let Target { meters, queue, .. } = &*self.target;
-        let behind = queue.is_spooling();
-        let waiting = if behind { link.held() + queue.held().queued } else { 0 };
+        let Target { meters, queue, live_first, .. } = &*self.target;
+        let live_first = *live_first;
+        let queued = if queue.is_spooling() { queue.held().queued } else { 0 };
+        let waiting = link.held() + queued;
         let (offered, sent) = (meters.offered.get(), meters.sent.get());
-        self.pace.observe(now.monotonic, Seen { offered, sent, waiting, is_open }, self.rate);
+        let rate = match self.rate {
+            // What comes now goes by itself.
+            ReplayRate::TimesLive(times) if live_first => ReplayRate::TimesLive(times - 1.0),
+            rate => rate,
+        };
+        self.pace.observe(now.monotonic, Seen { offered, sent, waiting, is_open }, rate);
     }
 
     /// Moves part of the queue to disk; `true` if there may be more.

@@ -99,7 +99,9 @@ impl<D: Disk> Entry<D> {
         if !self.heirs.is_empty() {
             Due::HandOver
         } else if how == OnChange::Reroute && self.spool.held().records > 0 {
-            self.take_back(shared);
+            if !std::mem::replace(&mut self.taken_back, true) {
+                self.take_back(shared);
+            }
             Due::Reroute
         } else {
             // What a stuck shard may have brought since.
@@ -108,16 +110,13 @@ impl<D: Disk> Entry<D> {
         }
     }
 
-    /// What its worker, which has ended, was given and has not sent whole is read again. Once.
+    /// What was read, and has not left whole, is read again: its worker has ended.
     fn take_back(&mut self, shared: &Shared) {
-        if std::mem::replace(&mut self.taken_back, true) {
-            return;
-        }
         self.take_word(shared);
         self.spool.rewind();
         if let Some(link) = &self.target.link {
             let _pass = shared.gate.pass();
-            // Of a record that was sent in part, all comes again.
+            // Of a record that has left in part, all comes again.
             let again = self.spool.held().samples.saturating_sub(link.held());
             self.target.meters.recovered.add(again);
             link.hold(again);

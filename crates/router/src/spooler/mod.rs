@@ -152,6 +152,7 @@ impl Work {
         self.take_orders();
         // Nobody waits for it any more only when the process ends.
         let _told: Result<(), std::sync::mpsc::SendError<()>> = open.send(());
+        self.warn_of_strangers();
         loop {
             let stop = self.orders.stop.load(Ordering::Acquire);
             self.take_orders();
@@ -171,6 +172,27 @@ impl Work {
                 Next::Soon => std::thread::park_timeout(PAUSE),
                 Next::Idle => std::thread::park_timeout(PAUSE_IDLE),
             }
+        }
+    }
+
+    /// Says once what is on disk for targets that are in no tier.
+    fn warn_of_strangers(&self) {
+        let targets = self.entries.iter().map(|entry| &entry.target).chain(&self.orphans);
+        let names = targets.filter_map(|target| Name::new(&target.tier, &target.plan.id).ok());
+        let names: Vec<_> = names.collect();
+        let directory = &self.plan.directory;
+        // What cannot be read is no target's either.
+        for listing in coco_spool::strangers(&OsDisk, directory, &names).unwrap_or_default() {
+            let (tier, id) = listing.name.as_ref().map_or(("?", "?"), |n| (n.tier(), n.target()));
+            let (folder, samples, spool) = (&listing.folder, listing.samples, directory.display());
+            tracing::warn!(
+                tier,
+                id,
+                folder,
+                samples,
+                "on disk for a target that is in no tier, and stays there: once Coco has stopped, \
+                 `coco spool {spool} reroute --config FILE` gives it to the owners, and `drop` removes it"
+            );
         }
     }
 
@@ -231,6 +253,9 @@ impl Work {
         let of_tier = || self.entries.iter().filter(|entry| entry.target.tier == tier);
         if !of_tier().any(|entry| entry.leaves == Some(OnChange::Reroute)) {
             of_tier().filter_map(|e| e.target.link.as_ref()).for_each(|link| link.expect(false));
+            // Nothing of these is on disk.
+            let without = self.orphans.iter().filter(|target| target.tier == tier);
+            without.for_each(|target| target.queue.set_spooling(false));
         }
     }
 

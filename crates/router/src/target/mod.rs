@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use crate::{
     chunk::Chunk,
     ledger::Gate,
-    plan::{OnFull, TargetPlan, TargetProtocol, TierPlan},
+    plan::{OnFull, Replay, TargetPlan, TargetProtocol, TierPlan},
     stage::Lever,
     target::embedded::Store,
     telemetry::{self, Counter, Registry},
@@ -110,6 +110,8 @@ pub(crate) struct Target {
     pub(crate) plan: TargetPlan,
     pub(crate) protocol: TargetProtocol,
     pub(crate) datagram_bytes_max: usize,
+    /// What comes now does not wait for what is on disk.
+    pub(crate) live_first: bool,
     pub(crate) queue: Queue,
     /// Samples in open chunks of the shards.
     open: AtomicU64,
@@ -186,6 +188,7 @@ impl Target {
             plan: plan.clone(),
             protocol: tier.protocol,
             datagram_bytes_max: tier.datagram_bytes_max,
+            live_first: tier.replay == Replay::LiveFirst,
             queue: Queue::new(tier.queue_bytes, tier.on_full, tier.block_timeout),
             open: AtomicU64::new(0),
             meters: Meters::new(registry, &tier.name, plan),
@@ -206,6 +209,7 @@ impl Target {
             && self.protocol == tier.protocol
             && self.queue.on_full() == tier.on_full
             && self.datagram_bytes_max == tier.datagram_bytes_max
+            && self.live_first == (tier.replay == Replay::LiveFirst)
     }
 
     /// It is in no tier any more, and no shard feeds it: what it holds is sent until then, at most.

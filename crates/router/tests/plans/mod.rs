@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
 use coco_router::plan::{
-    Address, KeyRule, ListenerPlan, ListenerProtocol, OnFull, TargetPlan, TargetProtocol, TierPlan,
+    Address, KeyRule, ListenerPlan, ListenerProtocol, OnFull, Replay, TargetPlan, TargetProtocol,
+    TierPlan,
 };
 use coco_wire::names::Names;
 
@@ -39,6 +40,7 @@ pub(crate) fn tier(
         targets: ports.iter().map(target).collect(),
         queue_bytes: 16 << 20,
         on_full: OnFull::Block,
+        replay: Replay::InOrder,
         block_timeout: LONG,
         datagram_bytes_max: 1452,
     }

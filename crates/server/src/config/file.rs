@@ -75,6 +75,7 @@ pub(super) struct Tier {
     pub(super) replicas: Option<Leaf>,
     pub(super) queue: Option<Leaf>,
     pub(super) on_full: Option<Leaf>,
+    pub(super) replay: Option<Leaf>,
     pub(super) block_timeout: Option<Leaf>,
     pub(super) max_packet_size: Option<Leaf>,
     pub(super) targets: Option<Node<Target>>,

@@ -18,7 +18,7 @@ use crate::{
     ledger::Ledger,
     listen::kernel::DropWatch,
     plan::{
-        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, TargetPlan,
+        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, Replay, TargetPlan,
         TargetProtocol, TierPlan,
     },
     telemetry::Registry,
@@ -58,6 +58,7 @@ pub(crate) fn tier(
         targets: ids.into_iter().map(target).collect(),
         queue_bytes: 1 << 20,
         on_full: OnFull::Block,
+        replay: Replay::InOrder,
         block_timeout: Duration::from_secs(5),
         datagram_bytes_max: 1452,
     }
