@@ -44,6 +44,8 @@ mod reload;
 mod reload_flood;
 /// Queues that go on on disk: over restarts, kills, outages, damage.
 mod spool;
+/// How fast it comes back, and what becomes of it when targets change.
+mod spool_replay;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
 /// collectd's traffic generator through Coco.

@@ -105,9 +105,9 @@ impl Ledger {
         }
         for target in self.targets() {
             let sum = |keys: &[&str]| keys.iter().map(|key| number(target, key)).sum::<u64>();
-            let fates = sum(&["sent", "queued", "in_flight", "spooled"]);
+            let fates = sum(&["sent", "queued", "in_flight", "spooled", "rerouted"]);
             let fates = fates + by_reason(&target["shed"], "");
-            assert_eq!(sum(&["offered", "recovered"]), fates, "fates of {target}");
+            assert_eq!(sum(&["offered", "recovered", "taken_over"]), fates, "fates of {target}");
         }
     }
 

@@ -5,7 +5,8 @@
 //! 1. per listener: raw = ok + partial + bad
 //! 2. decoded + notifications = filtered + unroutable + routed
 //! 3. per tier: what fell to its targets = samples that it was given x replicas at that time
-//! 4. per target: offered + recovered = sent + shed + queued + in flight + spooled
+//! 4. per target: offered + recovered + taken over = sent + shed + rerouted + queued + in flight + spooled
+//! 5. per tier: taken over = rerouted
 //!
 //! They hold over reloads too: what was taken out keeps its row, and each batch is counted by the routes
 //! that it took.
@@ -18,7 +19,11 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::{
     roll::{TargetRow, TierRow},
     shared::Shared,
-    target::{Shed, queue::Held, spool::Link},
+    target::{
+        Shed,
+        queue::Held,
+        spool::{Link, OnDisk},
+    },
     telemetry::Reading,
 };
 
@@ -140,6 +145,12 @@ pub struct TargetFates {
     pub spooled: u64,
     /// On disk already when the process began; these were not offered to it.
     pub recovered: u64,
+    /// Spooled for another target of the tier, and come here.
+    pub taken_over: u64,
+    /// Spooled for it, and gone on to another target of the tier.
+    pub rerouted: u64,
+    /// More about what is on disk; `None` for one without a spool.
+    pub spool: Option<SpoolFacts>,
     /// Dropped on purpose, by reason.
     pub shed: Vec<(&'static str, u64)>,
     /// Failed writes.
@@ -156,6 +167,32 @@ pub struct TargetFates {
     pub in_doubt: u64,
     /// Written again after a connection broke; they stand in `sent` once. No more can have arrived twice.
     pub resent: u64,
+}
+
+/// What is known of a target's samples on disk besides their number; at most a second old.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpoolFacts {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When the oldest sample was spooled, in milliseconds since the Unix epoch.
+    pub oldest_ms: Option<u64>,
+    /// Seconds until nothing waits any more, if that can be told: not while the target is down, nor while it
+    /// takes no more than what comes.
+    pub eta: Option<u64>,
+}
+
+impl SpoolFacts {
+    /// How many seconds ago the oldest sample was spooled; 0 if there is none.
+    pub fn age(&self) -> u64 {
+        let now = Shared::unix_seconds();
+        self.oldest_ms.map_or(0, |oldest| now.saturating_sub(oldest / 1000))
+    }
+}
+
+impl From<OnDisk> for SpoolFacts {
+    fn from(OnDisk { bytes, oldest_ms, eta }: OnDisk) -> Self {
+        Self { bytes, oldest_ms, eta }
+    }
 }
 
 impl Ledger {
@@ -257,7 +294,7 @@ impl TierFates {
 
     /// Copies that fell to the tier's targets.
     pub fn offered(&self) -> u64 {
-        self.targets.iter().map(|target| target.offered).sum()
+        self.sum(|target| target.offered)
     }
 
     fn faults(&self, faults: &mut Vec<String>) {
@@ -265,21 +302,34 @@ impl TierFates {
         if due != offered {
             faults.push(format!("tier {}: due {due}, but offered {offered}", self.name));
         }
+        let (taken_over, rerouted) = (self.sum(|t| t.taken_over), self.sum(|t| t.rerouted));
+        if taken_over != rerouted {
+            faults.push(format!(
+                "tier {}: rerouted {rerouted}, but taken over {taken_over}",
+                self.name
+            ));
+        }
         for target in self.targets.iter().filter(|target| target.residual() > 0) {
-            let TargetFates { label, offered, recovered, sent, .. } = target;
-            let TargetFates { queued, in_flight, spooled, .. } = target;
+            let TargetFates { label, offered, recovered, taken_over, sent, .. } = target;
+            let TargetFates { rerouted, queued, in_flight, spooled, .. } = target;
             let shed = target.shed();
             faults.push(format!(
-                "tier {}, target {label}: offered {offered} + recovered {recovered}, but sent {sent} \
-                 + shed {shed} + queued {queued} + in flight {in_flight} + spooled {spooled}",
+                "tier {}, target {label}: offered {offered} + recovered {recovered} + taken over \
+                 {taken_over}, but sent {sent} + shed {shed} + rerouted {rerouted} + queued {queued} \
+                 + in flight {in_flight} + spooled {spooled}",
                 self.name
             ));
         }
     }
 
-    /// What equations 3 and 4 leave unexplained in this tier.
+    fn sum(&self, count: fn(&TargetFates) -> u64) -> u64 {
+        self.targets.iter().map(count).sum()
+    }
+
+    /// What equations 3 to 5 leave unexplained in this tier.
     pub fn residual(&self) -> u64 {
-        let unplaced = self.due.abs_diff(self.offered());
+        let unplaced = self.due.abs_diff(self.offered())
+            + self.sum(|target| target.taken_over).abs_diff(self.sum(|target| target.rerouted));
         unplaced + self.targets.iter().map(TargetFates::residual).sum::<u64>()
     }
 }
@@ -301,7 +351,10 @@ impl TargetFates {
             queued_bytes: held.queued_bytes,
             in_flight: held.in_flight,
             spooled: links().map(Link::held).sum(),
-            recovered: links().map(Link::recovered).sum(),
+            spool: links().next_back().map(|link| link.on_disk().into()),
+            recovered: meters.recovered.get(),
+            taken_over: meters.taken_over.get(),
+            rerouted: meters.rerouted.get(),
             shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),
@@ -320,6 +373,7 @@ impl TargetFates {
 
     fn residual(&self) -> u64 {
         let held = self.queued + self.in_flight + self.spooled;
-        (self.offered + self.recovered).abs_diff(self.sent + self.shed() + held)
+        (self.offered + self.recovered + self.taken_over)
+            .abs_diff(self.sent + self.shed() + self.rerouted + held)
     }
 }

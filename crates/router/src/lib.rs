@@ -25,6 +25,7 @@ mod ledger;
 mod listen;
 mod loops;
 mod memory;
+pub mod offline;
 mod pipeline;
 pub mod plan;
 mod reload;
@@ -43,7 +44,7 @@ pub mod telemetry;
 mod watch;
 
 pub use handle::{Handle, SeriesSeen, TierView};
-pub use ledger::{Ledger, ListenerCounts, SampleFates, TargetFates, TierFates};
+pub use ledger::{Ledger, ListenerCounts, SampleFates, SpoolFacts, TargetFates, TierFates};
 pub use listen::bind::BindError;
 pub use reload::{Change, Changes, ReloadError, TargetChange};
 pub use router::{Bound, Drained, Running, StartError};

@@ -41,7 +41,7 @@ impl Plan {
 }
 
 /// The disk half of all queues.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SpoolPlan {
     /// Folder of all spools; its parent exists.
     pub directory: PathBuf,
@@ -53,6 +53,36 @@ pub struct SpoolPlan {
     pub max_age: Option<Duration>,
     /// When what was written is made safe from a crash of the machine.
     pub sync: Sync,
+    /// How fast what is on disk goes to a target that takes it.
+    pub replay_rate: ReplayRate,
+    /// What becomes of what is on disk for a target that a reload takes out.
+    pub on_change: OnChange,
+}
+
+impl SpoolPlan {
+    /// Whether the two differ only in what may change while it is open.
+    pub(crate) fn opens_as(&self, other: &Self) -> bool {
+        let Self { replay_rate, on_change, .. } = *other;
+        Self { replay_rate, on_change, ..self.clone() } == *other
+    }
+}
+
+/// What becomes of what is on disk for a target that a reload takes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// The target gets it, for as long as that takes.
+    Keep,
+    /// Each sample goes to its owner under the ring then in force.
+    Reroute,
+}
+
+/// How fast what is on disk goes to a target that takes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ReplayRate {
+    /// So many times as fast as samples come for it.
+    TimesLive(f64),
+    /// As fast as it takes them.
+    Unlimited,
 }
 
 /// One socket to open.
@@ -124,6 +154,8 @@ pub struct TierPlan {
     pub queue_bytes: usize,
     /// What happens when a target's queue is full.
     pub on_full: OnFull,
+    /// What goes first when a target comes back.
+    pub replay: Replay,
     /// How long a full queue may keep its TCP clients waiting before it sheds.
     pub block_timeout: Duration,
     /// Bytes kept of what was written to a TCP target, to write them again when its connection breaks;
@@ -158,6 +190,15 @@ pub enum OnFull {
     ShedOldest,
     /// The newcomers are shed at once.
     ShedNewest,
+}
+
+/// What goes first to a target that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Replay {
+    /// What came first, as stores want it that refuse what is older than what they have.
+    InOrder,
+    /// What comes now; what is on disk goes along with it.
+    LiveFirst,
 }
 
 /// What a target speaks.

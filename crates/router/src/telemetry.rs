@@ -50,6 +50,9 @@ metrics_list! {
     OFFERED = "coco_target_offered", "Samples that fell to the target.";
     SENT = "coco_target_sent", "Samples handed to the kernel, or stored by an embedded target.";
     RESENT = "coco_target_resent", "Samples written again because a connection broke; they count as sent once.";
+    RECOVERED = "coco_target_recovered", "Samples found on disk at the start, which this process was not offered; or sent once and held again.";
+    REROUTED = "coco_target_rerouted", "Samples spooled for the target that went on to another one, of the same id or on the ring.";
+    TAKEN_OVER = "coco_target_taken_over", "Samples that were spooled for another target and went on to this one.";
     SHED = "coco_target_shed", "Samples dropped on purpose, by target and reason.";
     WRITE_ERRORS = "coco_target_write_errors", "Failed writes to the target.";
     DIAL_ERRORS = "coco_target_dial_errors", "Failed attempts to resolve or connect.";

@@ -286,20 +286,20 @@ impl Work {
 
 /// What a datagram carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Values,
     Notification,
 }
 
 impl Kind {
-    fn of(item: &Item<'_>) -> Self {
+    pub(super) fn of(item: &Item<'_>) -> Self {
         if matches!(item, Item::Notification(_)) { Self::Notification } else { Self::Values }
     }
 }
 
 /// Whose sample it is; refused items have no owner.
 #[inline]
-fn identity<'i, 'a>(item: &'i Item<'a>) -> Result<&'i Identity<'a>, Refused> {
+pub(super) fn identity<'i, 'a>(item: &'i Item<'a>) -> Result<&'i Identity<'a>, Refused> {
     match item {
         Item::Values(list) => Ok(&list.identity),
         Item::Notification(notification) => Ok(&notification.identity),
@@ -308,7 +308,7 @@ fn identity<'i, 'a>(item: &'i Item<'a>) -> Result<&'i Identity<'a>, Refused> {
 }
 
 /// Packs a sample into the open chunk; `false` when it fits into no datagram.
-fn pack(item: &Item<'_>, open: &mut OpenChunk) -> bool {
+pub(super) fn pack(item: &Item<'_>, open: &mut OpenChunk) -> bool {
     match item {
         Item::Values(list) => open.pack(list),
         Item::Notification(notification) => open.pack_notification(notification),
@@ -318,7 +318,7 @@ fn pack(item: &Item<'_>, open: &mut OpenChunk) -> bool {
 
 /// The key of a collectd sample under a tier's rule; notifications always go by their host.
 #[inline]
-fn collectd_key<'a>(
+pub(super) fn collectd_key<'a>(
     tier: &Tier,
     host: &HostKey<'a>,
     identity: &Identity<'_>,

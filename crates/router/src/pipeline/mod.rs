@@ -10,6 +10,7 @@ mod datapoints;
 mod identity;
 mod lines;
 mod outlet;
+mod sorter;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -21,6 +22,7 @@ use identity::SeriesHash;
 pub(crate) use outlet::LINGER;
 use outlet::Outlet;
 use regex::bytes::Regex;
+pub(crate) use sorter::Sorter;
 
 use crate::{
     listen::Listener,

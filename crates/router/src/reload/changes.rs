@@ -82,6 +82,10 @@ impl Changes {
         .into_iter()
         .filter_map(|(name, same)| (!same).then_some(name))
         .collect();
+        if let (Some(old), Some(new)) = (&before.spool, &after.spool) {
+            changes.limits.extend((old.replay_rate != new.replay_rate).then_some("replay_rate"));
+            changes.limits.extend((old.on_change != new.on_change).then_some("on_change"));
+        }
         changes
     }
 
@@ -181,6 +185,8 @@ fn sends_alike(a: &TierPlan, b: &TierPlan) -> bool {
         && a.queue_bytes == b.queue_bytes
         && a.resend_bytes == b.resend_bytes
         && a.block_timeout == b.block_timeout
+        && a.on_full == b.on_full
+        && a.replay == b.replay
 }
 
 #[cfg(test)]

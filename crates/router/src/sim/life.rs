@@ -116,7 +116,7 @@ impl Life {
             }
         }
         let mut work = Work::new(root, spool, Arc::clone(&shared), orders);
-        work.take_newcomers(clocks.now());
+        work.take_orders(clocks.now());
         let (mut inlets, mut clients, mut inboxes, mut dry) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut shards = JoinSet::new();

@@ -8,8 +8,8 @@ use regex::bytes::Regex;
 
 use super::{check::port_of, random::Random};
 use crate::plan::{
-    Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, Probe, SpoolPlan, Sync,
-    TargetPlan, TargetProtocol, TierPlan,
+    Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnChange, OnFull, Plan, Probe,
+    Replay, ReplayRate, SpoolPlan, Sync, TargetPlan, TargetProtocol, TierPlan,
 };
 
 /// Where the simulated disk has its spools.
@@ -44,6 +44,8 @@ pub(super) fn plan(kinds: &Kinds, random: &Random) -> Plan {
             1 => Sync::Interval(Duration::from_millis(200)),
             _ => Sync::Never,
         },
+        replay_rate: ReplayRate::Unlimited,
+        on_change: OnChange::Keep,
     };
     let listener = |(protocol, port)| ListenerPlan {
         protocol,
@@ -86,6 +88,7 @@ fn tier((name, protocol): (&str, TargetProtocol), random: &Random) -> TierPlan {
         targets: Vec::new(),
         queue_bytes: 0,
         on_full,
+        replay: Replay::InOrder,
         block_timeout: Duration::ZERO,
         resend_bytes: 0,
         datagram_bytes_max: 1452,

@@ -36,7 +36,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     chunk::Chunk,
     ledger::Gate,
-    plan::{OnFull, Probe, TargetPlan, TargetProtocol, TierPlan},
+    plan::{OnFull, Probe, Replay, TargetPlan, TargetProtocol, TierPlan},
     stage::Lever,
     target::embedded::Store,
     telemetry::{self, Counter, Registry},
@@ -102,6 +102,8 @@ pub(crate) struct Target {
     pub(crate) plan: TargetPlan,
     pub(crate) protocol: TargetProtocol,
     pub(crate) datagram_bytes_max: usize,
+    /// What comes now does not wait for what is on disk.
+    pub(crate) live_first: bool,
     pub(crate) queue: Queue,
     /// Samples in open chunks of the shards.
     open: AtomicU64,
@@ -130,6 +132,12 @@ pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
     pub(crate) resent: Counter,
+    /// Found on disk, and not offered before by this process.
+    pub(crate) recovered: Counter,
+    /// Spooled for it, and gone on to another target.
+    pub(crate) rerouted: Counter,
+    /// Spooled for another target, and come here.
+    pub(crate) taken_over: Counter,
     pub(crate) write_errors: Counter,
     pub(crate) dial_errors: Counter,
     pub(crate) disconnects: Counter,
@@ -150,6 +158,9 @@ impl Meters {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
             resent: counter(telemetry::RESENT),
+            recovered: counter(telemetry::RECOVERED),
+            rerouted: counter(telemetry::REROUTED),
+            taken_over: counter(telemetry::TAKEN_OVER),
             write_errors: counter(telemetry::WRITE_ERRORS),
             dial_errors: counter(telemetry::DIAL_ERRORS),
             disconnects: counter(telemetry::DISCONNECTS),
@@ -185,6 +196,7 @@ impl Target {
             plan: plan.clone(),
             protocol: tier.protocol,
             datagram_bytes_max: tier.datagram_bytes_max,
+            live_first: tier.replay == Replay::LiveFirst,
             queue: Queue::new(tier.queue_bytes, tier.on_full, tier.block_timeout),
             open: AtomicU64::new(0),
             meters: Meters::new(registry, &tier.name, plan),
@@ -208,6 +220,7 @@ impl Target {
             && self.protocol == tier.protocol
             && self.queue.on_full() == tier.on_full
             && self.datagram_bytes_max == tier.datagram_bytes_max
+            && self.live_first == (tier.replay == Replay::LiveFirst)
     }
 
     /// Its worker keeps so many bytes of what it has written from now on.
@@ -237,9 +250,14 @@ impl Target {
         self.lever.flush(until);
     }
 
+    /// It was told to come to its end, because it is in no tier any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
     /// Why what it holds at its end is shed.
     pub(crate) fn end_reason(&self) -> Shed {
-        if self.retired.load(Ordering::Relaxed) { Shed::Retired } else { Shed::Shutdown }
+        if self.is_retired() { Shed::Retired } else { Shed::Shutdown }
     }
 
     /// So many new samples stand in an open chunk; the caller holds the gate.

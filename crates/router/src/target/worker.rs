@@ -41,6 +41,9 @@ pub(crate) async fn run(
         () = stages.flush_deadline() => {}
     }
     outbox.give_up();
+    if let Some(link) = &target.link {
+        link.end_worker();
+    }
 }
 
 /// Sends while the target may be fed, and keeps or sheds what falls to it while it may not.
@@ -190,17 +193,24 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Takes more: what was read from disk, else from the queue.
+    /// Takes more: what was read from disk, else from the queue; or, where what comes now goes first, from
+    /// the queue and from disk.
     pub(crate) fn take(&mut self) {
-        if let Some(link) = &self.target.link {
+        let Some(link) = &self.target.link else {
+            return self.target.queue.take(&mut self.chunks, TAKE_BYTES);
+        };
+        if !self.target.live_first {
             link.take(&mut self.chunks);
             if !self.chunks.is_empty() {
                 return;
             }
-            // Told first: what is taken now must not be passed by what goes to disk.
-            link.set_direct(true);
         }
+        // Told first: what is taken now must not be passed by what goes to disk.
+        link.set_direct(true);
         self.target.queue.take(&mut self.chunks, TAKE_BYTES);
+        if self.target.live_first {
+            link.take(&mut self.chunks);
+        }
     }
 
     /// Settles the chunks that were written whole.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
 use coco_router::plan::{
-    Address, KeyRule, ListenerPlan, ListenerProtocol, OnFull, Probe, TargetPlan, TargetProtocol,
-    TierPlan,
+    Address, KeyRule, ListenerPlan, ListenerProtocol, OnFull, Probe, Replay, TargetPlan,
+    TargetProtocol, TierPlan,
 };
 use coco_wire::names::Names;
 
@@ -42,6 +42,7 @@ pub(crate) fn tier(
         queue_bytes: 16 << 20,
         resend_bytes: 1 << 20,
         on_full: OnFull::Block,
+        replay: Replay::InOrder,
         block_timeout: LONG,
         datagram_bytes_max: 1452,
     }

@@ -50,6 +50,7 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
     let mut in_flight = Vec::new();
     let mut states = Vec::new();
     let mut in_doubt = Vec::new();
+    let mut spool = [(); 4].map(|()| Vec::new());
     for tier in &ledger.tiers {
         for target in &tier.targets {
             let labels = vec![("tier", tier.name.clone()), ("target", target.label.clone())];
@@ -58,10 +59,18 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             bytes.push((labels.clone(), float(queued_bytes)));
             in_flight.push((labels.clone(), float(target.in_flight)));
             in_doubt.push((labels.clone(), float(target.in_doubt)));
+            if let Some(facts) = target.spool {
+                let values =
+                    [Some(target.spooled), Some(facts.bytes), Some(facts.age()), facts.eta];
+                for (rows, value) in spool.iter_mut().zip(values) {
+                    rows.extend(value.map(|value| (labels.clone(), float(value))));
+                }
+            }
             let labels = [labels, vec![("state", target.state.to_owned())]].concat();
             states.push((labels, float(target.state_seconds)));
         }
     }
+    let [depth, on_disk, oldest, eta] = spool;
     let (mut keys, mut series, mut rings) = (Vec::new(), Vec::new(), Vec::new());
     let mut doubts = Vec::new();
     for tier in handle.tiers() {
@@ -92,6 +101,14 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             "coco_target_in_doubt",
             "Samples sent that are kept to be sent again if the connection breaks.",
             in_doubt,
+        ),
+        ("coco_spool_depth", "Samples on disk for the target.", depth),
+        ("coco_spool_bytes", "Bytes on disk for the target.", on_disk),
+        ("coco_spool_oldest_age_seconds", "How long ago its oldest sample was spooled.", oldest),
+        (
+            "coco_spool_eta_seconds",
+            "Seconds until nothing waits for it; absent while nobody can tell.",
+            eta,
         ),
         ("coco_hash_keys", "Distinct keys (collectd hosts, Graphite names) of the target.", keys),
         ("coco_hash_series", "Distinct series of the target.", series),

@@ -103,6 +103,7 @@ fn coco(api: &Api) -> Value {
         "ledger.residual": ledger.residual(),
         "ledger.faults": handle.registry().counter(telemetry::LEDGER_FAULTS, &[]).get(),
         "queues.bytes": handle.memory(),
+        "spool": spools(targets()),
         "connections": handle.connections(),
         "target": object(past.into_iter().chain(present).map(|t| (t.label.clone(), target(t)))),
         "tier": object(tiers.iter().map(|tier| {
@@ -165,6 +166,26 @@ fn fates(target: &TargetFates) -> Value {
     let numbers = numbers.into_iter().map(|(name, count)| (name.to_owned(), count.into()));
     let shed = target.shed.iter().map(|(why, count)| (format!("shed_{why}"), (*count).into()));
     object(numbers.chain(shed))
+}
+
+/// What is on disk, by target; one that stands in two tiers has the sums, and the greater of the times.
+/// `eta` is not there while nobody can tell.
+fn spools<'a>(targets: impl Iterator<Item = &'a TargetFates>) -> Value {
+    let mut spools: Map<String, Value> = Map::new();
+    for (target, facts) in targets.filter_map(|target| Some((target, target.spool?))) {
+        let place = spools.entry(target.label.clone()).or_insert_with(|| json!({}));
+        let mut put = |key: &str, value: u64, join: fn(u64, u64) -> u64| {
+            let before = place[key].as_u64().unwrap_or_default();
+            place[key] = join(before, value).into();
+        };
+        put("depth", target.spooled, u64::wrapping_add);
+        put("bytes", facts.bytes, u64::wrapping_add);
+        put("oldest_age", facts.age(), u64::max);
+        if let Some(eta) = facts.eta {
+            put("eta", eta, u64::max);
+        }
+    }
+    Value::Object(spools)
 }
 
 /// The state as a number: 0 connecting, 1 up, 2 unknown (UDP), 3 removed, 4 down, 5 suspect, 6 loop; and

@@ -3,6 +3,7 @@
 mod names;
 mod outlet;
 mod reload;
+mod sorter;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -17,8 +18,8 @@ use crate::{
     ledger::Ledger,
     listen::kernel::DropWatch,
     plan::{
-        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, Probe, TargetPlan,
-        TargetProtocol, TierPlan,
+        Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, Probe, Replay,
+        TargetPlan, TargetProtocol, TierPlan,
     },
     telemetry::Registry,
 };
@@ -63,6 +64,7 @@ pub(crate) fn tier(
         queue_bytes: 1 << 20,
         resend_bytes: 1 << 20,
         on_full: OnFull::Block,
+        replay: Replay::InOrder,
         block_timeout: Duration::from_secs(5),
         datagram_bytes_max: 1452,
     }

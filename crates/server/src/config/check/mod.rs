@@ -130,7 +130,7 @@ fn remote_port(leaf: &Leaf) -> Result<u16, Refusal> {
     let digits = match leaf {
         Node::Integer(number) => number.clone(),
         Node::Text(_) => findings::text(leaf)?.to_owned(),
-        Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Other => {
+        Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Float(_) => {
             return Err(Refusal::Type("a port such as \"29292\"".to_owned()));
         }
     };

@@ -51,7 +51,9 @@ pub(super) fn targets(
             findings.fault(at, "no targets; give one or more, as targets = [\"10.0.0.1:25826\"]");
             return Vec::new();
         }
-        Some(Node::Text(_) | Node::Integer(_) | Node::Table(_) | Node::Flag(_) | Node::Other) => {
+        Some(
+            Node::Text(_) | Node::Integer(_) | Node::Table(_) | Node::Flag(_) | Node::Float(_),
+        ) => {
             findings.wrong_type(at, "an array of targets");
             return Vec::new();
         }
@@ -85,7 +87,7 @@ fn target(
             Some(Target { at, plan, member, hash_as: false, probe: None })
         }
         Node::Table(table) => from_table(table, at, form, findings),
-        Node::Integer(_) | Node::List(_) | Node::Flag(_) | Node::Other => {
+        Node::Integer(_) | Node::List(_) | Node::Flag(_) | Node::Float(_) => {
             findings.wrong_type(&at, "a target: text, or a table with its address");
             None
         }

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use coco_router::plan::{KeyRule, OnFull, TargetProtocol, TierPlan};
+use coco_router::plan::{KeyRule, OnFull, Replay, TargetProtocol, TierPlan};
 
 use super::{
     listeners::Socket,
@@ -76,6 +76,7 @@ fn tier(
     let queue = section.queue.as_ref();
     let queue_bytes = findings.read(&at.key("queue"), queue, findings::size(QUEUE_BYTES));
     let on_full = on_full(section, at, protocol, around, findings);
+    let replay = replay(section, at, protocol, on_full, findings);
     let timeout = section.block_timeout.as_ref();
     let block_timeout = findings.read(&at.key("block_timeout"), timeout, findings::duration);
     let resend_bytes = resend_bytes(section, at, protocol, findings);
@@ -107,6 +108,7 @@ fn tier(
         targets: targets.into_iter().map(|target| target.plan).collect(),
         queue_bytes: queue_bytes.unwrap_or(around.queue_bytes),
         on_full,
+        replay,
         block_timeout: block_timeout.unwrap_or(around.block_timeout),
         resend_bytes,
         datagram_bytes_max,
@@ -179,6 +181,32 @@ fn on_full(
     }
     let default = if around.has_spool && !embedded { OnFull::Spool } else { OnFull::Block };
     read.unwrap_or(default)
+}
+
+/// What goes first to a target that comes back. RRD refuses what is older than what it has.
+fn replay(
+    section: &file::Tier,
+    at: &KeyPath,
+    protocol: Option<TargetProtocol>,
+    on_full: OnFull,
+    findings: &mut Findings<'_>,
+) -> Replay {
+    let at = at.key("replay");
+    let read = findings.read(&at, section.replay.as_ref(), findings::choice(&REPLAYS));
+    let takes_any_order = match protocol {
+        Some(TargetProtocol::LineTcp | TargetProtocol::LineUdp | TargetProtocol::Pickle) => true,
+        Some(TargetProtocol::Collectd | TargetProtocol::Embedded) => false,
+        None => true,
+    };
+    if read == Some(Replay::LiveFirst) && !takes_any_order {
+        findings.fault(&at, "only Graphite targets take older samples behind newer ones");
+    } else if section.replay.is_some() && on_full != OnFull::Spool {
+        findings.fault(
+            &at,
+            "nothing of this tier is on disk; on_full = \"spool\" is what `replay` is for",
+        );
+    }
+    read.unwrap_or(Replay::InOrder)
 }
 
 /// The largest datagram, where datagrams are sent at all.
@@ -289,5 +317,8 @@ const ON_FULL: [(&str, OnFull); 4] = [
     ("shed_oldest", OnFull::ShedOldest),
     ("shed_newest", OnFull::ShedNewest),
 ];
+
+const REPLAYS: [(&str, Replay); 2] =
+    [("in_order", Replay::InOrder), ("live_first", Replay::LiveFirst)];
 
 const KEYS: [(&str, KeyRule); 2] = [("host", KeyRule::Host), ("series", KeyRule::Series)];
