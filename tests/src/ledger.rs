@@ -101,7 +101,7 @@ impl Ledger {
         // The same sums again, made here: the program's own word is not enough.
         for target in self.targets() {
             let sum = |keys: &[&str]| keys.iter().map(|key| number(target, key)).sum::<u64>();
-            let fates = sum(&["sent", "queued", "in_flight", "spooled"]);
+            let fates = sum(&["sent", "queued", "in_flight", "spooled", "handed_over"]);
             let fates = fates + by_reason(&target["shed"], "");
             assert_eq!(sum(&["offered", "recovered"]), fates, "fates of {target}");
         }

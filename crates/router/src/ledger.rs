@@ -4,7 +4,7 @@
 //!
 //! 1. decoded + notifications = filtered + unroutable + routed
 //! 2. per tier: what fell to its targets = samples that it was given x replicas at that time
-//! 3. per target: offered = sent + shed + queued + in flight
+//! 3. per target: offered + recovered = sent + shed + queued + in flight + spooled + handed over
 //!
 //! They hold over reloads too: what was taken out keeps its row, and each batch is counted by the routes
 //! that it took.
@@ -126,8 +126,11 @@ pub struct TargetFates {
     pub in_flight: u64,
     /// On disk.
     pub spooled: u64,
-    /// On disk already when the process began; these were not offered to it.
+    /// On disk already when the process began, or taken over from the process before it; these were not
+    /// offered to it.
     pub recovered: u64,
+    /// Given to the next process.
+    pub handed_over: u64,
     /// Dropped on purpose, by reason.
     pub shed: Vec<(&'static str, u64)>,
     /// Failed writes.
@@ -225,7 +228,8 @@ impl TargetFates {
             queued_bytes: held.queued_bytes,
             in_flight: held.in_flight,
             spooled: links().map(Link::held).sum(),
-            recovered: links().map(Link::recovered).sum(),
+            recovered: links().map(Link::recovered).sum::<u64>() + meters.inherited.get(),
+            handed_over: meters.handed_over.get(),
             shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),
@@ -239,7 +243,7 @@ impl TargetFates {
     }
 
     fn residual(&self) -> u64 {
-        let held = self.queued + self.in_flight + self.spooled;
+        let held = self.queued + self.in_flight + self.spooled + self.handed_over;
         (self.offered + self.recovered).abs_diff(self.sent + self.shed() + held)
     }
 }

@@ -19,6 +19,7 @@ mod census;
 mod chunk;
 mod control;
 mod handle;
+pub mod handover;
 mod inlet;
 mod ledger;
 mod listen;

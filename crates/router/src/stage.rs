@@ -13,6 +13,8 @@ pub(crate) enum Stage {
     Run,
     /// Read what the sockets still hold, at most until then; take no new clients.
     ReadDry(Instant),
+    /// Read no more: hand clients over to the new process, at most until then.
+    HandOver(Instant),
     /// Send what the queue still holds, at most until then.
     Flush(Instant),
 }
@@ -42,6 +44,11 @@ impl Lever {
             }
             runs
         });
+    }
+
+    /// Nothing more is read; clients are handed over, at most until then.
+    pub(crate) fn hand_over(&self, until: Instant) {
+        self.0.send_replace(Stage::HandOver(until));
     }
 
     /// What is held is sent, at most until then; an earlier end that was set before stands.
@@ -78,12 +85,12 @@ impl Stages {
         }
     }
 
-    /// The time for reading dry is over.
+    /// Nothing more is to be read.
     pub(crate) fn is_overdue(&self) -> bool {
         match self.now() {
             Stage::Run => false,
             Stage::ReadDry(until) => Instant::now() >= until,
-            Stage::Flush(_) => true,
+            Stage::HandOver(_) | Stage::Flush(_) => true,
         }
     }
 
@@ -96,7 +103,7 @@ impl Stages {
                     () = tokio::time::sleep_until(until) => return,
                     () = self.changed() => {}
                 },
-                Stage::Run | Stage::ReadDry(_) => self.changed().await,
+                Stage::Run | Stage::ReadDry(_) | Stage::HandOver(_) => self.changed().await,
             }
         }
     }

@@ -48,6 +48,8 @@ metrics_list! {
     OFFERED = "coco_target_offered", "Samples that fell to the target.";
     SENT = "coco_target_sent", "Samples handed to the kernel, or stored by an embedded target.";
     SHED = "coco_target_shed", "Samples dropped on purpose, by target and reason.";
+    HANDED_OVER = "coco_target_handed_over", "Samples that the next process was given at an upgrade.";
+    INHERITED = "coco_target_inherited", "Samples that the process before this one had not sent at an upgrade.";
     WRITE_ERRORS = "coco_target_write_errors", "Failed writes to the target.";
     DIAL_ERRORS = "coco_target_dial_errors", "Failed attempts to resolve or connect.";
     DISCONNECTS = "coco_target_disconnects", "Connections to the target that ended.";
@@ -55,6 +57,8 @@ metrics_list! {
     BLOCKED = "coco_listen_blocked_milliseconds", "Milliseconds that TCP clients were held back by a full queue.";
     RELOADS = "coco_reloads", "Configurations put in force without a restart.";
     RELOAD_FAILURES = "coco_reload_failures", "Reloads that changed nothing, because of a fault.";
+    UPGRADES = "coco_upgrades", "Processes that handed over to the next one, up to this one.";
+    UPGRADE_FAILURES = "coco_upgrade_failures", "Upgrades that changed nothing, because the new process failed.";
 }
 
 /// A counter's handle: one atomic, summed locally by its owner and published once a batch.

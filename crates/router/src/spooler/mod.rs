@@ -11,13 +11,15 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::SyncSender,
+        mpsc::{SyncSender, TrySendError},
     },
     thread::{JoinHandle, Thread},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use coco_spool::{AtBound, Config, Name, Now, Root, SEGMENT_BYTES, Spool, disk::OsDisk};
+use coco_spool::{
+    AtBound, Budget, Config, Name, Now, OpenError, Root, SEGMENT_BYTES, Spool, disk::OsDisk,
+};
 use tokio::time::Instant;
 
 use entry::{Entry, Next, shed_rest};
@@ -27,6 +29,31 @@ use crate::{plan::SpoolPlan, shared::Shared, target::Target};
 /// How often the spooler looks while a queue spools, and while none does.
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_IDLE: Duration = Duration::from_millis(100);
+
+/// How often a folder that another process has is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// A process that has ended has let go of its folder after so long.
+const LET_GO_MAX: Duration = Duration::from_secs(2);
+
+/// The folder of all spools.
+#[derive(Debug)]
+pub(crate) enum Folder {
+    /// Ours.
+    Open(Root<OsDisk>),
+    /// The process before this one still has it, and lets go of it when it ends.
+    Awaited,
+}
+
+/// Opens and locks the folder.
+pub(crate) fn open(plan: &SpoolPlan) -> Result<Root<OsDisk>, OpenError> {
+    Root::open(OsDisk, &plan.directory, Arc::new(Budget::new(plan.bytes_max)))
+}
+
+/// Nobody waits for the word any more only when the process ends, or when it was told before.
+fn tell(open: &SyncSender<()>) {
+    let _told: Result<(), TrySendError<()>> = open.try_send(());
+}
 
 /// The running spooler.
 #[derive(Debug)]
@@ -60,14 +87,14 @@ struct Orders {
 impl Spooler {
     /// Starts it for these targets, and waits until it has looked at what is on disk.
     pub(crate) fn start(
-        root: Root<OsDisk>,
+        folder: Folder,
         plan: SpoolPlan,
         targets: Vec<Arc<Target>>,
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
         let orders = Arc::new(Orders { newcomers: Mutex::new(targets), ..Orders::default() });
         let work = Work {
-            root,
+            root: None,
             plan,
             shared,
             orders: Arc::clone(&orders),
@@ -77,7 +104,7 @@ impl Spooler {
         };
         let (told, is_open) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("spooler".to_owned());
-        let thread = thread.spawn(move || work.run(&told))?;
+        let thread = thread.spawn(move || work.run(folder, &told))?;
         // It tells, or has ended with the process.
         let _open: Result<(), std::sync::mpsc::RecvError> = is_open.recv();
         Ok(Self { thread, orders })
@@ -98,7 +125,7 @@ impl Spooler {
 }
 
 struct Work {
-    root: Root<OsDisk>,
+    root: Option<Root<OsDisk>>,
     plan: SpoolPlan,
     shared: Arc<Shared>,
     orders: Arc<Orders>,
@@ -109,10 +136,43 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, open: &SyncSender<()>) {
-        self.take_newcomers();
-        // Nobody waits for it any more only when the process ends.
-        let _told: Result<(), std::sync::mpsc::SendError<()>> = open.send(());
+    fn run(mut self, folder: Folder, open: &SyncSender<()>) {
+        match folder {
+            Folder::Open(root) => {
+                self.root = Some(root);
+                self.take_newcomers();
+            }
+            Folder::Awaited => {
+                tell(open);
+                self.await_folder();
+            }
+        }
+        tell(open);
+        self.serve();
+    }
+
+    /// Opens the folder as soon as the process before this one has let go of it.
+    fn await_folder(&mut self) {
+        let mut due: Option<Instant> = None;
+        loop {
+            // Asked before the attempt: who was gone by then has let go of it.
+            let ends = self.orders.stop.load(Ordering::Acquire);
+            if ends || self.shared.is_predecessor_gone() {
+                due.get_or_insert_with(|| Instant::now() + LET_GO_MAX);
+            }
+            match open(&self.plan) {
+                Ok(root) => return self.root = Some(root),
+                Err(OpenError::Locked(_)) if due.is_none_or(|due| Instant::now() < due) => {}
+                Err(error) => {
+                    tracing::error!(%error, "no spool after the upgrade");
+                    return;
+                }
+            }
+            std::thread::park_timeout(LOCK_PAUSE);
+        }
+    }
+
+    fn serve(mut self) {
         loop {
             let stop = self.orders.stop.load(Ordering::Acquire);
             self.take_newcomers();
@@ -178,6 +238,7 @@ impl Work {
             // A full spool fills the queue, whose bound then rules.
             at_bound: AtBound::Refuse,
         };
-        self.root.spool(&name, config, now).map_err(|error| error.to_string())
+        let root = self.root.as_ref().ok_or("the spool is not open")?;
+        root.spool(&name, config, now).map_err(|error| error.to_string())
     }
 }

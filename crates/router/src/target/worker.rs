@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     chunk::Chunk,
+    handover,
     plan::TargetProtocol,
     shared::Shared,
     stage::Stages,
@@ -20,10 +21,12 @@ pub(crate) async fn run(target: Arc<Target>, shared: Arc<Shared>, mut stages: St
         () = serve(&mut outbox) => {}
         () = stages.flush_deadline() => {}
     }
+    outbox.hand_over().await;
     outbox.give_up();
 }
 
 async fn serve(outbox: &mut Outbox<'_>) {
+    outbox.target.released().await;
     match outbox.target.protocol {
         TargetProtocol::Collectd | TargetProtocol::LineUdp => datagram::serve(outbox).await,
         TargetProtocol::LineTcp | TargetProtocol::Pickle => stream::serve(outbox).await,
@@ -173,6 +176,20 @@ impl<'a> Outbox<'a> {
         while self.chunks.front().is_some_and(Chunk::is_empty) {
             self.drop_first();
         }
+    }
+
+    /// The next process, if there is one, gets what this one has not sent and has no disk for. What a reload
+    /// has taken out had its time.
+    async fn hand_over(&mut self) {
+        let Some(heir) = self.shared.heir() else { return };
+        if self.target.link.is_some() || self.target.end_reason() == Shed::Retired {
+            return;
+        }
+        self.cut();
+        let mut chunks: Vec<_> = self.chunks.drain(..).collect();
+        self.target.queue.end_into(&mut chunks);
+        handover::hand_chunks(&heir, self.target, self.shared, &mut chunks).await;
+        self.chunks.extend(chunks);
     }
 
     /// The time is over. What is left stays on disk or goes there; without a spool it is shed, and said so.

@@ -70,6 +70,7 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "in_flight": target.in_flight,
         "spooled": target.spooled,
         "recovered": target.recovered,
+        "handed_over": target.handed_over,
         "shed": shed.collect::<Map<String, Value>>(),
         "write_errors": target.write_errors,
         "dial_errors": target.dial_errors,

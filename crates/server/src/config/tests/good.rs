@@ -91,7 +91,7 @@ fn tiers_take_from_limits_what_they_do_not_say() {
         "[tiers.a]\ntargets = [\"a:1\"]\n\
          [tiers.b]\nhash = \"coco\"\nkey = \"series\"\nqueue = \"1GiB\"\nblock_timeout = \"1m30s\"\n\
          max_packet_size = 65507\ntargets = [\"a:1\"]\n\
-         [limits]\nqueue = \"100KB\"\nblock_timeout = \"250ms\"\ndrain_timeout = \"1h\"\n\
+         [limits]\nqueue = \"100KB\"\nblock_timeout = \"250ms\"\ndrain_timeout = \"1h\"\ndrain_delay = \"15s\"\n\
          line = 64\nconnections = 1\nseries = 1000",
     ));
     let (a, b) = (&config.plan.tiers[0], &config.plan.tiers[1]);
@@ -100,6 +100,7 @@ fn tiers_take_from_limits_what_they_do_not_say() {
     assert_eq!((b.key, b.datagram_bytes_max), (KeyRule::Series, 65_507));
     assert_eq!(b.ring.algorithm(), Algorithm::Coco);
     assert_eq!(config.drain_timeout, Duration::from_secs(3600));
+    assert_eq!(config.drain_delay, Duration::from_secs(15));
     let limits =
         Limits { line_bytes_max: 64, connections_max: 1, series_max: 1000, names_max: 10_000 };
     assert_eq!(config.plan.limits, limits);
