@@ -305,18 +305,20 @@ impl Running {
         drop(self.control.held().await.take());
         let until = handover::within(handover::CLIENTS_MAX);
         let roll = self.shared.roll.load_full();
-        for row in &roll.listeners {
-            row.listener.lever.hand_over(until);
-        }
+        // The new process waits for word that it may read: that comes first.
+        let (datagrams, streams): (Vec<_>, Vec<_>) =
+            roll.listeners.iter().map(|row| &row.listener).partition(|listener| listener.is_udp());
+        datagrams.iter().for_each(|listener| listener.lever.hand_over(until));
         let mut drops = Vec::new();
-        for row in roll.listeners.iter().filter(|row| row.listener.is_udp()) {
+        for listener in datagrams {
             // Stuck is only who is stuck for good; the new process reads all the same.
-            let _stuck: Result<(), Elapsed> = timeout(DRY_MAX, row.listener.lever.let_go()).await;
-            drops.extend(row.listener.hand_drops_over());
+            let _stuck: Result<(), Elapsed> = timeout(DRY_MAX, listener.lever.let_go()).await;
+            drops.extend(listener.hand_drops_over());
         }
         // A new process that is gone takes nothing: what it should have got is shed or cut, and counted.
         let _gone: Result<(), mpsc::error::SendError<Piece>> =
             heir.send(Piece::Sockets(drops)).await;
+        streams.iter().for_each(|listener| listener.lever.hand_over(until));
         handover::tell_done(&self.shared, &heir);
         drop(heir);
         let shared = Arc::clone(&self.shared);

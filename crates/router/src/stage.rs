@@ -37,18 +37,23 @@ impl Lever {
 
     /// Nothing new is taken; what is there is read, at most until then.
     pub(crate) fn read_dry(&self, until: Instant) {
+        self.leave_run(Stage::ReadDry(until));
+    }
+
+    fn leave_run(&self, next: Stage) {
         self.0.send_if_modified(|stage| {
             let runs = *stage == Stage::Run;
             if runs {
-                *stage = Stage::ReadDry(until);
+                *stage = next;
             }
             runs
         });
     }
 
-    /// Nothing more is read; clients are handed over, at most until then.
+    /// Nothing more is read; clients are handed over, at most until then. What comes to its end already goes
+    /// on with that.
     pub(crate) fn hand_over(&self, until: Instant) {
-        self.0.send_replace(Stage::HandOver(until));
+        self.leave_run(Stage::HandOver(until));
     }
 
     /// What is held is sent, at most until then; an earlier end that was set before stands.
