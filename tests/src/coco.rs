@@ -189,8 +189,8 @@ impl Coco {
         assert_eq!(before, 0, "an upgrade that nobody waited for");
         let line = wait_for("the hand-over", Duration::from_secs(60), || {
             let log = self.process.log();
-            let lines = log.lines().filter(|line| line.contains("handed over to process"));
-            let line = lines.skip(self.upgrades).next().map(str::to_owned);
+            let mut lines = log.lines().filter(|line| line.contains("handed over to process"));
+            let line = lines.nth(self.upgrades).map(str::to_owned);
             line.ok_or_else(|| format!("its log is:\n{log}"))
         });
         self.upgrades += 1;

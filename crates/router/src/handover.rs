@@ -232,7 +232,13 @@ impl Inheritance {
             .iter()
             .find(|listener| (listener.protocol, &listener.plan.address) == (protocol, &address));
         let Some(listener) = listener else {
-            tracing::warn!(%address, "the listener of a client is not here: it is closed");
+            let address = address.to_string();
+            self.shared.reports.once("handed_client", &address, || {
+                tracing::warn!(
+                    address,
+                    "this listener is not here any more: its clients are closed"
+                );
+            });
             return;
         };
         let open = OpenGuard::new(&self.shared);

@@ -8,7 +8,7 @@ use std::{
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, error::Elapsed, timeout, timeout_at},
+    time::{Instant, error::Elapsed, timeout_at},
 };
 
 use crate::{
@@ -309,10 +309,10 @@ impl Running {
         let (datagrams, streams): (Vec<_>, Vec<_>) =
             roll.listeners.iter().map(|row| &row.listener).partition(|listener| listener.is_udp());
         datagrams.iter().for_each(|listener| listener.lever.hand_over(until));
-        let mut drops = Vec::new();
+        let (mut drops, stuck_at) = (Vec::new(), handover::within(DRY_MAX));
         for listener in datagrams {
             // Stuck is only who is stuck for good; the new process reads all the same.
-            let _stuck: Result<(), Elapsed> = timeout(DRY_MAX, listener.lever.let_go()).await;
+            let _stuck: Result<(), Elapsed> = timeout_at(stuck_at, listener.lever.let_go()).await;
             drops.extend(listener.hand_drops_over());
         }
         // A new process that is gone takes nothing: what it should have got is shed or cut, and counted.

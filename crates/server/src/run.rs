@@ -177,7 +177,7 @@ async fn wait(
     running: &Running,
     program: &Program,
     (api_address, api_socket): &(Address, OwnedFd),
-    inheriting: Option<JoinHandle<()>>,
+    mut inheriting: Option<JoinHandle<()>>,
 ) -> End {
     let handle = running.handle();
     let count = |metric| handle.registry().counter(metric, &[]);
@@ -190,9 +190,12 @@ async fn wait(
             signal = stops.next() => return End::Stop(signal),
             _ = upgrade.recv() => {}
         }
-        if inheriting.as_ref().is_some_and(|task| !task.is_finished()) {
-            tracing::warn!("SIGUSR2 is ignored: this process is still taking over");
-            continue;
+        if let Some(task) = inheriting.take() {
+            // One at a time: what this process is still given must not be in its way.
+            tokio::select! {
+                ended = task => drop(ended),
+                signal = stops.next() => return End::Stop(signal),
+            }
         }
         tracing::info!("upgrading: starting the program anew");
         let attempt = async {

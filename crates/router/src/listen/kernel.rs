@@ -95,6 +95,15 @@ mod tests {
     }
 
     #[test]
+    fn what_another_process_has_counted_is_not_counted_again() {
+        let mut before = DropWatch { sockets: HashMap::from([(4711, 0), (4712, 0)]) };
+        assert_eq!(before.advance(TABLE), 8885);
+        let mut after = DropWatch { sockets: HashMap::from([(4711, 0)]) };
+        after.go_on_from(&before.into_seen());
+        assert_eq!(after.advance(TABLE), 0);
+    }
+
+    #[test]
     fn a_socket_of_ours_is_found_by_its_inode() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut watch = DropWatch::default();
