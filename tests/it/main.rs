@@ -48,9 +48,13 @@ mod spool;
 mod spool_replay;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
+/// What systemd is told, and the sockets that it has bound.
+mod systemd;
 /// collectd's traffic generator through Coco.
 mod tg;
 /// The tour of the README does what it says.
 mod tour;
 /// Slow, dead and deaf targets, full queues, stopping, and what the kernel drops.
 mod trouble;
+/// Another process takes over under traffic, and no connection is closed.
+mod upgrade;

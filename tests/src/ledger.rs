@@ -105,7 +105,8 @@ impl Ledger {
         }
         for target in self.targets() {
             let sum = |keys: &[&str]| keys.iter().map(|key| number(target, key)).sum::<u64>();
-            let fates = sum(&["sent", "queued", "in_flight", "spooled", "rerouted"]);
+            let gone_on = sum(&["rerouted", "handed_over"]);
+            let fates = gone_on + sum(&["sent", "queued", "in_flight", "spooled"]);
             let fates = fates + by_reason(&target["shed"], "");
             assert_eq!(sum(&["offered", "recovered", "taken_over"]), fates, "fates of {target}");
         }

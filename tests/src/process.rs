@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{BufRead, BufReader, ErrorKind, Read},
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -10,7 +11,13 @@ use std::{
     time::Duration,
 };
 
-use nix::{sys::signal, unistd::Pid};
+use nix::{
+    sys::{
+        prctl, signal,
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
 use tempfile::TempDir;
 
 pub use nix::sys::signal::Signal;
@@ -22,6 +29,9 @@ use crate::wait::wait_for;
 pub struct Process {
     name: String,
     child: Child,
+    /// The process that went on as this one, and its own end.
+    heir: Option<Pid>,
+    ended: Option<ExitStatus>,
     log: Arc<Mutex<String>>,
     readers: Vec<thread::JoinHandle<()>>,
 }
@@ -29,8 +39,10 @@ pub struct Process {
 impl Process {
     /// Starts `command` with both its outputs kept in one log and nothing to read.
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let spawned =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        // What a program starts before it ends becomes a child of the tests, and is in its group.
+        prctl::set_child_subreaper(true).expect("Linux lets a process adopt");
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let spawned = command.process_group(0).spawn();
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -42,7 +54,7 @@ impl Process {
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let readers = vec![keep(stdout, Arc::clone(&log)), keep(stderr, Arc::clone(&log))];
-        Self { name: name.to_owned(), child, log, readers }
+        Self { name: name.to_owned(), child, heir: None, ended: None, log, readers }
     }
 
     /// Everything that it has written so far.
@@ -54,7 +66,7 @@ impl Process {
     pub fn wait_for_line(&mut self, parts: &[&str], limit: Duration) -> String {
         let what = format!("a line of {} with {parts:?}", self.name);
         wait_for(&what, limit, || {
-            let exited = self.child.try_wait().expect("a child can be waited for");
+            let exited = self.exited();
             let log = self.log();
             if let Some(line) = log.lines().find(|line| parts.iter().all(|p| line.contains(p))) {
                 return Ok(Ok(line.to_owned()));
@@ -69,27 +81,58 @@ impl Process {
 
     /// Process id.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.pid().as_raw().try_into().expect("process ids are positive")
+    }
+
+    fn pid(&self) -> Pid {
+        let child = || Pid::from_raw(self.child.id().try_into().expect("process ids fit an i32"));
+        self.heir.unwrap_or_else(child)
+    }
+
+    /// Waits for its end by itself, and goes on with the process that it has started as its successor.
+    pub fn succeed(&mut self, heir: u32, limit: Duration) -> ExitStatus {
+        let status = self.wait_for_end(limit);
+        self.heir = Some(Pid::from_raw(heir.try_into().expect("process ids fit an i32")));
+        self.ended = None;
+        status
+    }
+
+    /// How it ended, if it did.
+    fn exited(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = match self.heir {
+                None => self.child.try_wait().expect("a child can be waited for"),
+                Some(heir) => match waitpid(heir, Some(WaitPidFlag::WNOHANG)) {
+                    Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw(code << 8)),
+                    Ok(WaitStatus::Signaled(_, signal, _)) => {
+                        Some(ExitStatus::from_raw(signal as i32))
+                    }
+                    Ok(_) => None,
+                    Err(error) => panic!("{}: process {heir}: {error}", self.name),
+                },
+            };
+        }
+        self.ended
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("process ids fit an i32"));
-        signal::kill(pid, signal)
+        signal::kill(self.pid(), signal)
             .unwrap_or_else(|error| panic!("{}: {signal}: {error}", self.name));
     }
 
     /// Waits for its end by itself; the log is complete afterwards.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        let what = format!("the end of {}", self.name);
-        let status = wait_for(&what, limit, || {
-            let exited = self.child.try_wait().expect("a child can be waited for");
-            exited.ok_or_else(|| "still running".to_owned())
-        });
+        let status = self.wait_for_end(limit);
         for reader in self.readers.drain(..) {
             reader.join().expect("a log reader does not panic");
         }
         status
+    }
+
+    fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        wait_for(&what, limit, || self.exited().ok_or_else(|| "still running".to_owned()))
     }
 
     /// Asks it to end with SIGTERM and waits for that.
@@ -101,10 +144,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            // Neither can fail for a child that runs and was not waited for.
-            self.child.kill().ok();
+        if self.ended.is_none() && self.exited().is_none() {
+            // All that it has started is in its group. Nothing here can fail while one of them runs.
+            let group = Pid::from_raw(self.child.id().try_into().expect("process ids fit an i32"));
+            signal::killpg(group, Signal::SIGKILL).ok();
             self.child.wait().ok();
+            self.heir.map(|heir| waitpid(heir, None));
         }
         if thread::panicking() {
             let log = self.log();

@@ -5,7 +5,8 @@
 //! 1. per listener: raw = ok + partial + bad
 //! 2. decoded + notifications = filtered + unroutable + routed
 //! 3. per tier: what fell to its targets = samples that it was given x replicas at that time
-//! 4. per target: offered + recovered + taken over = sent + shed + rerouted + queued + in flight + spooled
+//! 4. per target: offered + recovered + taken over
+//!    = sent + shed + rerouted + queued + in flight + spooled + handed over
 //! 5. per tier: taken over = rerouted
 //!
 //! They hold over reloads too: what was taken out keeps its row, and each batch is counted by the routes
@@ -143,7 +144,8 @@ pub struct TargetFates {
     pub in_flight: u64,
     /// On disk.
     pub spooled: u64,
-    /// On disk already when the process began; these were not offered to it.
+    /// On disk already when the process began, or taken over from the process before it; these were not
+    /// offered to it.
     pub recovered: u64,
     /// Spooled for another target of the tier, and come here.
     pub taken_over: u64,
@@ -151,6 +153,8 @@ pub struct TargetFates {
     pub rerouted: u64,
     /// More about what is on disk; `None` for one without a spool.
     pub spool: Option<SpoolFacts>,
+    /// Given to the next process.
+    pub handed_over: u64,
     /// Dropped on purpose, by reason.
     pub shed: Vec<(&'static str, u64)>,
     /// Failed writes.
@@ -311,12 +315,12 @@ impl TierFates {
         }
         for target in self.targets.iter().filter(|target| target.residual() > 0) {
             let TargetFates { label, offered, recovered, taken_over, sent, .. } = target;
-            let TargetFates { rerouted, queued, in_flight, spooled, .. } = target;
+            let TargetFates { rerouted, queued, in_flight, spooled, handed_over, .. } = target;
             let shed = target.shed();
             faults.push(format!(
                 "tier {}, target {label}: offered {offered} + recovered {recovered} + taken over \
                  {taken_over}, but sent {sent} + shed {shed} + rerouted {rerouted} + queued {queued} \
-                 + in flight {in_flight} + spooled {spooled}",
+                 + in flight {in_flight} + spooled {spooled} + handed over {handed_over}",
                 self.name
             ));
         }
@@ -352,9 +356,10 @@ impl TargetFates {
             in_flight: held.in_flight,
             spooled: links().map(Link::held).sum(),
             spool: links().next_back().map(|link| link.on_disk().into()),
-            recovered: meters.recovered.get(),
+            recovered: meters.recovered.get() + meters.inherited.get(),
             taken_over: meters.taken_over.get(),
             rerouted: meters.rerouted.get(),
+            handed_over: meters.handed_over.get(),
             shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),
@@ -373,7 +378,8 @@ impl TargetFates {
 
     fn residual(&self) -> u64 {
         let held = self.queued + self.in_flight + self.spooled;
+        let gone_on = self.rerouted + self.handed_over;
         (self.offered + self.recovered + self.taken_over)
-            .abs_diff(self.sent + self.shed() + self.rerouted + held)
+            .abs_diff(self.sent + self.shed() + gone_on + held)
     }
 }

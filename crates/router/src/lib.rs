@@ -20,6 +20,7 @@ mod chunk;
 mod control;
 mod doubt;
 mod handle;
+pub mod handover;
 mod inlet;
 mod ledger;
 mod listen;

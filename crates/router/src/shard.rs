@@ -52,7 +52,6 @@ pub(crate) enum Command {
 pub(crate) struct ShardPlan {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) udp: Vec<(Arc<Listener>, UdpSocket)>,
     pub(crate) clients: mpsc::Receiver<Client>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) targets: Vec<Arc<Target>>,
@@ -70,15 +69,8 @@ impl ShardPlan {
         };
         match runtime {
             Ok(runtime) => {
-                LocalSet::new().block_on(&runtime, async {
-                    match self.register() {
-                        Ok(sockets) => {
-                            tell(Ok(()));
-                            self.drive(sockets).await;
-                        }
-                        Err(error) => tell(Err(error)),
-                    }
-                });
+                tell(Ok(()));
+                LocalSet::new().block_on(&runtime, self.drive());
                 // A resolver that hangs must not hold up the stop.
                 runtime.shutdown_background();
             }
@@ -86,27 +78,12 @@ impl ShardPlan {
         }
     }
 
-    /// Makes the sockets known to the runtime.
-    fn register(&self) -> io::Result<Vec<Udp>> {
-        let register = |(listener, socket): &(Arc<Listener>, UdpSocket)| {
-            let socket = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
-            Ok((Arc::clone(listener), socket))
-        };
-        self.udp.iter().map(register).collect()
-    }
-
-    async fn drive(self, sockets: Vec<Udp>) {
-        let Self { index, shared, udp, clients, mut commands, targets, dry } = self;
-        // The registered ones are the same sockets.
-        drop(udp);
+    async fn drive(self) {
+        let Self { index, shared, clients, mut commands, targets, dry } = self;
         let mut crew = Crew::new(&shared, OsNet);
         for target in targets {
             let stages = target.lever.stages();
             crew.serve(target, stages);
-        }
-        for (listener, socket) in sockets {
-            let stages = listener.lever.stages();
-            crew.read(listener, socket, stages);
         }
         crew.readers.spawn_local(take_clients(clients, Rc::clone(&crew.inlet)));
         let heart = tokio::task::spawn_local(beat(shared, index));
@@ -193,9 +170,6 @@ impl<N: Net> Crew<N> {
     }
 }
 
-/// A UDP socket known to the shard's runtime.
-type Udp = (Arc<Listener>, tokio::net::UdpSocket);
-
 async fn beat(shared: Arc<Shared>, index: usize) {
     loop {
         shared.beat(index);
@@ -218,12 +192,13 @@ async fn take_clients(mut clients: mpsc::Receiver<Client>, inlet: Rc<Inlet>) {
     while serving.join_next().await.is_some() {}
 }
 
-async fn serve(client: Client, inlet: Rc<Inlet>) {
+async fn serve(mut client: Client, inlet: Rc<Inlet>) {
+    let started = std::mem::take(&mut client.started);
     if client.listener.protocol == ListenerProtocol::Pickle {
-        let frames = Frames::new(Arc::clone(&inlet.shared.unfinished_bytes));
+        let frames = Frames::new(Arc::clone(&inlet.shared.unfinished_bytes), started);
         listen::client::serve(client, &inlet, frames).await;
     } else {
-        let lines = Lines::new(inlet.line_bytes_max());
+        let lines = Lines::new(inlet.line_bytes_max(), started);
         listen::client::serve(client, &inlet, lines).await;
     }
 }

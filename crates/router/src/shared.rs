@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     census::{Arrival, Census},
+    handover::Heir,
     ledger::Gate,
     listen::Listener,
     loops::Loops,
@@ -50,6 +51,10 @@ pub(crate) struct Shared {
     pub(crate) doubts: ArcSwap<HashSet<String>>,
     /// Bytes of unfinished pickle frames over all clients.
     pub(crate) unfinished_bytes: Arc<AtomicUsize>,
+    /// The next process, while this one hands over.
+    pub(crate) heir: Mutex<Option<Heir>>,
+    /// The process before this one has let go of everything.
+    predecessor_gone: AtomicBool,
 }
 
 /// Series that the blacklist took out and that are kept by name.
@@ -81,7 +86,18 @@ impl Shared {
             loops: Loops::default(),
             doubts: ArcSwap::default(),
             unfinished_bytes: Arc::default(),
+            heir: Mutex::default(),
+            predecessor_gone: AtomicBool::new(false),
         }
+    }
+
+    /// The process before this one has let go of everything.
+    pub(crate) fn predecessor_is_gone(&self) {
+        self.predecessor_gone.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_predecessor_gone(&self) -> bool {
+        self.predecessor_gone.load(Ordering::Acquire)
     }
 
     /// Bytes to read from one TCP client at once. All clients together read at most half of the

@@ -54,6 +54,8 @@ metrics_list! {
     REROUTED = "coco_target_rerouted", "Samples spooled for the target that went on to another one, of the same id or on the ring.";
     TAKEN_OVER = "coco_target_taken_over", "Samples that were spooled for another target and went on to this one.";
     SHED = "coco_target_shed", "Samples dropped on purpose, by target and reason.";
+    HANDED_OVER = "coco_target_handed_over", "Samples that the next process was given at an upgrade.";
+    INHERITED = "coco_target_inherited", "Samples that the process before this one had not sent at an upgrade.";
     WRITE_ERRORS = "coco_target_write_errors", "Failed writes to the target.";
     DIAL_ERRORS = "coco_target_dial_errors", "Failed attempts to resolve or connect.";
     DISCONNECTS = "coco_target_disconnects", "Connections to the target that ended.";
@@ -64,6 +66,8 @@ metrics_list! {
     LEDGER_FAULTS = "coco_ledger_faults", "Seconds after which the ledger did not add up twice in a row; 0 unless Coco lost count.";
     RELOADS = "coco_reloads", "Configurations put in force without a restart.";
     RELOAD_FAILURES = "coco_reload_failures", "Reloads that changed nothing, because of a fault.";
+    UPGRADES = "coco_upgrades", "Processes that handed over to the next one, up to this one.";
+    UPGRADE_FAILURES = "coco_upgrade_failures", "Upgrades that changed nothing, because the new process failed.";
 }
 
 /// A counter's handle: one atomic, summed locally by its owner and published once a batch.

@@ -9,9 +9,14 @@ use std::{
     net::SocketAddr,
 };
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
+    handover::{HandedClient, Piece, Started},
     inlet::Inlet,
     listen::{Listener, accept::Client},
     loops,
@@ -30,6 +35,9 @@ pub(crate) trait Units {
 
     /// The client closed in good order; what was kept may be a whole unit. `false`: it is not.
     fn finish(&mut self, pipeline: &mut Pipeline, from: &Source<'_>) -> bool;
+
+    /// What the next process needs to go on; nothing is kept here any more.
+    fn started(&mut self) -> Started;
 }
 
 /// What to do after a read.
@@ -54,7 +62,7 @@ pub(crate) enum End {
 
 /// Reads one client until it closes, or until its listener is to stop.
 pub(crate) async fn serve(client: Client, inlet: &Inlet, units: impl Units) {
-    let Client { stream, listener, open: _open, stages } = client;
+    let Client { stream, listener, open: _open, stages, started: _ } = client;
     let peer = stream.peer_addr().ok();
     let mut reading = Reading::new(units, &listener, peer, inlet);
     let Ok(mut stream) = TcpStream::from_std(stream) else {
@@ -62,7 +70,14 @@ pub(crate) async fn serve(client: Client, inlet: &Inlet, units: impl Units) {
         return;
     };
     let mut end = reading.run(&stream, stages.clone()).await;
-    if end == End::Cut && stages.now() != Stage::Run {
+    if end == End::Cut
+        && let Stage::HandOver(until) = stages.now()
+    {
+        match stream.into_std() {
+            Ok(stream) => return reading.hand_over(stream, until).await,
+            Err(_) => listener.errors.add(1),
+        }
+    } else if end == End::Cut && stages.now() != Stage::Run {
         match stream.into_std() {
             Ok(stream) => end = reading.read_dry(stream, &stages).await,
             Err(_) => listener.errors.add(1),
@@ -152,6 +167,30 @@ impl<'a, U: Units> Reading<'a, U> {
             }
         }
         End::Cut
+    }
+
+    /// Gives the connection to the next process, with what was read of a unit. If it does not take it, the
+    /// unit is cut.
+    async fn hand_over(mut self, stream: std::net::TcpStream, until: Instant) {
+        let Some(heir) = self.inlet.shared.heir() else { return self.finish(End::Cut) };
+        let cut = self.units.kept().len();
+        let (protocol, address) = (self.listener.protocol, self.listener.plan.address.clone());
+        let (started, socket) = (self.units.started(), stream.into());
+        let client = Piece::Client(HandedClient { protocol, address, started, socket });
+        let handed = timeout_at(until, heir.send(client)).await;
+        if !matches!(handed, Ok(Ok(()))) && cut > 0 {
+            self.count_cut(cut);
+        }
+    }
+
+    fn count_cut(&mut self, bytes: usize) {
+        let Self { listener, peer, inlet, full, .. } = self;
+        let from = Source { listener, peer: *peer };
+        inlet.route(|pipeline| {
+            pipeline.tally().raw += 1;
+            pipeline.reject("truncated", &from, || format!("ended {bytes} bytes into a unit"));
+            pipeline.publish(listener, Feeder::Stream, false, full);
+        });
     }
 
     /// Routes `len` bytes that were read behind what was kept.

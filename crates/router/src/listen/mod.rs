@@ -12,7 +12,9 @@ pub(crate) mod pickle;
 pub(crate) mod udp;
 
 use std::{
+    io,
     net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
     sync::{Mutex, PoisonError},
 };
 
@@ -45,6 +47,8 @@ pub(crate) struct Listener {
     kernel_dropped: Counter,
     registry: Registry,
     drops: Mutex<DropWatch>,
+    /// Copies of its sockets, for the next process.
+    sockets: Mutex<Vec<OwnedFd>>,
     /// What its readers are to do.
     pub(crate) lever: Lever,
 }
@@ -76,12 +80,18 @@ impl Listener {
             kernel_dropped: counter(telemetry::KERNEL_DROPPED),
             registry: registry.clone(),
             drops: Mutex::new(drops),
+            sockets: Mutex::default(),
             lever: Lever::default(),
             plan: plan.clone(),
             protocol,
             address,
             label,
         }
+    }
+
+    /// It reads datagrams.
+    pub(crate) fn is_udp(&self) -> bool {
+        matches!(self.protocol, ListenerProtocol::Collectd | ListenerProtocol::LineUdp)
     }
 
     pub(crate) fn protocol_name(&self) -> &'static str {
@@ -121,6 +131,36 @@ impl Listener {
     pub(crate) fn poll_kernel_drops(&self) {
         let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
         self.kernel_dropped.add(drops.poll());
+    }
+
+    /// Keeps a copy of a socket of its own.
+    pub(crate) fn keep(&self, socket: &impl AsFd) -> io::Result<()> {
+        let copy = socket.as_fd().try_clone_to_owned()?;
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
+        Ok(())
+    }
+
+    /// Copies of its sockets.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.iter().map(OwnedFd::try_clone).collect()
+    }
+
+    /// Its readers hold its only sockets from now on: its port is free when they end.
+    pub(crate) fn forget_sockets(&self) {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Another process goes on with its sockets; returns their drop counters, which it must not count again.
+    pub(crate) fn hand_drops_over(&self) -> Vec<(u64, u32)> {
+        self.poll_kernel_drops();
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *drops).into_seen()
+    }
+
+    /// What another process has counted of its sockets' drops is counted.
+    pub(crate) fn go_on_from(&self, seen: &[(u64, u32)]) {
+        self.drops.lock().unwrap_or_else(PoisonError::into_inner).go_on_from(seen);
     }
 
     /// Returns when it was told to stop and nobody reads it any more: its sockets are closed.

@@ -11,6 +11,7 @@ use std::sync::{
 use coco_wire::pickle::{FRAME_BYTES_MAX, PickleErrorKind};
 
 use crate::{
+    handover::Started,
     listen::client::{Next, Units},
     pipeline::{Pipeline, Source},
 };
@@ -30,8 +31,9 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn new(kept_by_all: Arc<AtomicUsize>) -> Self {
-        Self { kept: Vec::new(), kept_by_all }
+    pub(crate) fn new(kept_by_all: Arc<AtomicUsize>, started: Started) -> Self {
+        kept_by_all.fetch_add(started.bytes.len(), Ordering::Relaxed);
+        Self { kept: started.bytes, kept_by_all }
     }
 
     /// Keeps `rest` instead of what was kept; `false` when all clients together keep too much.
@@ -81,5 +83,11 @@ impl Units for Frames {
 
     fn finish(&mut self, _pipeline: &mut Pipeline, _from: &Source<'_>) -> bool {
         false
+    }
+
+    fn started(&mut self) -> Started {
+        let bytes = std::mem::take(&mut self.kept);
+        self.kept_by_all.fetch_sub(bytes.len(), Ordering::Relaxed);
+        Started { bytes, ..Started::default() }
     }
 }

@@ -152,7 +152,10 @@ async fn apply(
         held.open(bound, shared).await;
     }
     let until = Instant::now() + DRY_MAX;
-    removed.iter().for_each(|listener| listener.lever.read_dry(until));
+    for listener in removed {
+        listener.forget_sockets();
+        listener.lever.read_dry(until);
+    }
     ended.into_iter().map(|(_, target)| target).collect()
 }
 
@@ -269,7 +272,10 @@ impl Listeners {
             BindError::Bind { address, cause, .. } if in_use(address, cause) => {
                 "; if it is the listener that is to go, take that out by a reload of its own first"
             }
-            BindError::Bind { .. } | BindError::Resolve { .. } | BindError::Spool(_) => "",
+            BindError::Bind { .. }
+            | BindError::Resolve { .. }
+            | BindError::Handed { .. }
+            | BindError::Spool(_) => "",
         }
     }
 }

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     control::{Control, Held, Inbox},
+    handover::Started,
     inlet::Inlet,
     ledger::Ledger,
     listen::{Listener, client::Reading, kernel::DropWatch, line::Lines},
@@ -115,7 +116,7 @@ impl Life {
                 adopter.adopt(Arc::clone(target));
             }
         }
-        let mut work = Work::new(root, spool, Arc::clone(&shared), orders);
+        let mut work = Work::new(Some(root), spool, Arc::clone(&shared), orders);
         work.take_orders(clocks.now());
         let (mut inlets, mut clients, mut inboxes, mut dry) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -481,7 +482,7 @@ fn read(
     async move {
         let shared = Arc::clone(&inlet.shared);
         let stream = ClientStream { client: &client, check: &check, shared: &shared };
-        let lines = Lines::new(inlet.line_bytes_max());
+        let lines = Lines::new(inlet.line_bytes_max(), Started::default());
         let mut reading = Reading::new(lines, &listener, None, &inlet);
         let end = reading.run(&stream, listener.lever.stages()).await;
         reading.finish(end);

@@ -15,12 +15,13 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::{SyncSender, TrySendError},
     },
     thread::{JoinHandle, Thread},
     time::Duration,
 };
 
-use coco_spool::{Root, disk::OsDisk};
+use coco_spool::{Budget, OpenError, Root, disk::OsDisk};
 
 #[cfg(test)]
 pub(crate) use entry::Next;
@@ -32,6 +33,31 @@ use crate::{plan::SpoolPlan, shared::Shared, target::Target};
 /// How often the spooler looks while a queue spools, and while none does.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) const PAUSE_IDLE: Duration = Duration::from_millis(100);
+
+/// How often a folder that another process has is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// A process that has ended has let go of its folder after so long.
+const LET_GO_MAX: Duration = Duration::from_secs(2);
+
+/// The folder of all spools.
+#[derive(Debug)]
+pub(crate) enum Folder {
+    /// Ours.
+    Open(Root<OsDisk>),
+    /// The process before this one still has it, and lets go of it when it ends.
+    Awaited,
+}
+
+/// Opens and locks the folder.
+pub(crate) fn open(plan: &SpoolPlan) -> Result<Root<OsDisk>, OpenError> {
+    Root::open(OsDisk, &plan.directory, Arc::new(Budget::new(plan.bytes_max)))
+}
+
+/// Nobody waits for the word any more only when the process ends, or when it was told before.
+fn tell(open: &SyncSender<()>) {
+    let _told: Result<(), TrySendError<()>> = open.try_send(());
+}
 
 /// The running spooler.
 #[derive(Debug)]
@@ -95,17 +121,17 @@ impl Orders {
 impl Spooler {
     /// Starts it for these targets, and waits until it has looked at what is on disk.
     pub(crate) fn start(
-        root: Root<OsDisk>,
+        folder: Folder,
         plan: SpoolPlan,
         targets: Vec<Arc<Target>>,
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
         let words = Words { newcomers: targets, ..Words::default() };
         let orders = Arc::new(Orders { words: Mutex::new(words), ..Orders::default() });
-        let work = Work::new(root, plan, shared, Arc::clone(&orders));
+        let work = Work::new(None, plan, shared, Arc::clone(&orders));
         let (told, is_open) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("spooler".to_owned());
-        let thread = thread.spawn(move || work.run(&told))?;
+        let thread = thread.spawn(move || work.run(folder, &told))?;
         // It tells, or has ended with the process.
         let _open: Result<(), std::sync::mpsc::RecvError> = is_open.recv();
         Ok(Self { thread, orders })

@@ -1,25 +1,22 @@
 //! What the spooler does: for each target in turn, and for those that come and leave.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::Ordering,
-        mpsc::{SendError, SyncSender},
-    },
+    sync::{Arc, atomic::Ordering, mpsc::SyncSender},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use coco_spool::{
-    AtBound, Config, Name, Now, Root, SEGMENT_BYTES, Spool,
+    AtBound, Config, Name, Now, OpenError, Root, SEGMENT_BYTES, Spool,
     disk::{Disk, OsDisk},
 };
 use tokio::time::Instant;
 
 use super::{
-    Orders, PAUSE, PAUSE_IDLE, Words,
+    Folder, LET_GO_MAX, LOCK_PAUSE, Orders, PAUSE, PAUSE_IDLE, Words,
     entry::{Entry, Next, shed_rest},
     leave::Due,
     reroute::{Moved, reroute},
+    tell,
 };
 use crate::{
     plan::{OnChange, SpoolPlan},
@@ -29,7 +26,8 @@ use crate::{
 
 /// What the spooler works with.
 pub(crate) struct Work<D: Disk> {
-    root: Root<D>,
+    /// `None` while another process has it, or if it cannot be opened.
+    root: Option<Root<D>>,
     plan: SpoolPlan,
     shared: Arc<Shared>,
     orders: Arc<Orders>,
@@ -42,17 +40,23 @@ pub(crate) struct Work<D: Disk> {
 
 impl Work<OsDisk> {
     /// Works on the calling thread until the orders say stop; tells `open` when it has looked at what is on
-    /// disk.
-    pub(super) fn run(mut self, open: &SyncSender<()>) {
+    /// disk, or at once if another process has that.
+    pub(super) fn run(mut self, folder: Folder, open: &SyncSender<()>) {
         let started = Instant::now();
         let now = || {
             let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
             Now { unix_ms, monotonic: started.elapsed() }
         };
+        match folder {
+            Folder::Open(root) => self.root = Some(root),
+            Folder::Awaited => {
+                tell(open);
+                self.await_folder();
+            }
+        }
         self.take_orders(now());
-        // Nobody waits for it any more only when the process ends.
-        let _told: Result<(), SendError<()>> = open.send(());
+        tell(open);
         self.warn_of_strangers();
         loop {
             let stop = self.orders.stop.load(Ordering::Acquire);
@@ -64,6 +68,27 @@ impl Work<OsDisk> {
                 Next::Soon => std::thread::park_timeout(PAUSE),
                 Next::Idle => std::thread::park_timeout(PAUSE_IDLE),
             }
+        }
+    }
+
+    /// Opens the folder as soon as the process before this one has let go of it.
+    fn await_folder(&mut self) {
+        let mut due: Option<Instant> = None;
+        loop {
+            // Asked before the attempt: who was gone by then has let go of it.
+            let ends = self.orders.stop.load(Ordering::Acquire);
+            if ends || self.shared.is_predecessor_gone() {
+                due.get_or_insert_with(|| Instant::now() + LET_GO_MAX);
+            }
+            match super::open(&self.plan) {
+                Ok(root) => return self.root = Some(root),
+                Err(OpenError::Locked(_)) if due.is_none_or(|due| Instant::now() < due) => {}
+                Err(error) => {
+                    tracing::error!(%error, "no spool after the upgrade");
+                    return;
+                }
+            }
+            std::thread::park_timeout(LOCK_PAUSE);
         }
     }
 
@@ -91,7 +116,7 @@ impl Work<OsDisk> {
 
 impl<D: Disk> Work<D> {
     pub(crate) fn new(
-        root: Root<D>,
+        root: Option<Root<D>>,
         plan: SpoolPlan,
         shared: Arc<Shared>,
         orders: Arc<Orders>,
@@ -246,6 +271,7 @@ impl<D: Disk> Work<D> {
             // A full spool fills the queue, whose bound then rules.
             at_bound: AtBound::Refuse,
         };
-        self.root.spool(&name, config, now).map_err(|error| error.to_string())
+        let root = self.root.as_ref().ok_or("the spool is not open")?;
+        root.spool(&name, config, now).map_err(|error| error.to_string())
     }
 }

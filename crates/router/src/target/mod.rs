@@ -124,6 +124,18 @@ pub(crate) struct Target {
     /// What its worker is to do.
     pub(crate) lever: Lever,
     retired: AtomicBool,
+    /// Closed while another process still sends to it.
+    predecessor: Predecessor,
+}
+
+/// Whether another process still sends to a target.
+#[derive(Debug)]
+struct Predecessor(watch::Sender<bool>);
+
+impl Default for Predecessor {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
 }
 
 /// The counters of one target. Clones count together.
@@ -138,6 +150,8 @@ pub(crate) struct Meters {
     pub(crate) rerouted: Counter,
     /// Spooled for another target, and come here.
     pub(crate) taken_over: Counter,
+    pub(crate) handed_over: Counter,
+    pub(crate) inherited: Counter,
     pub(crate) write_errors: Counter,
     pub(crate) dial_errors: Counter,
     pub(crate) disconnects: Counter,
@@ -161,6 +175,8 @@ impl Meters {
             recovered: counter(telemetry::RECOVERED),
             rerouted: counter(telemetry::REROUTED),
             taken_over: counter(telemetry::TAKEN_OVER),
+            handed_over: counter(telemetry::HANDED_OVER),
+            inherited: counter(telemetry::INHERITED),
             write_errors: counter(telemetry::WRITE_ERRORS),
             dial_errors: counter(telemetry::DIAL_ERRORS),
             disconnects: counter(telemetry::DISCONNECTS),
@@ -209,7 +225,54 @@ impl Target {
             in_doubt: AtomicU64::new(0),
             lever: Lever::default(),
             retired: AtomicBool::new(false),
+            predecessor: Predecessor::default(),
         }
+    }
+
+    /// From now on until [`release`](Self::release) its worker sends nothing, because another process does.
+    pub(crate) fn wait_for_predecessor(&self) {
+        if let Some(link) = &self.link {
+            // What that process may hand over is older than all that could go to disk.
+            link.set_direct(true);
+        }
+        self.predecessor.0.send_replace(true);
+    }
+
+    /// The other process is done with it, and has left these samples.
+    pub(crate) fn release(&self, gate: &Gate, chunks: Vec<Chunk>) {
+        let samples: u64 = chunks.iter().map(|chunk| chunk.samples).sum();
+        {
+            let _pass = gate.pass();
+            self.meters.inherited.add(samples);
+            if !self.queue.inherit(chunks) {
+                self.meters.shed(self.end_reason()).add(samples);
+            }
+        }
+        if let Some(link) = &self.link {
+            link.set_direct(false);
+        }
+        self.predecessor.0.send_replace(false);
+    }
+
+    /// Returns when no other process sends to it any more.
+    pub(crate) async fn released(&self) {
+        let mut waits = self.predecessor.0.subscribe();
+        // The sender lives as long as this target.
+        let _closed: Result<_, watch::error::RecvError> = waits.wait_for(|waits| !waits).await;
+    }
+
+    /// So many samples of another process cannot be used here.
+    pub(crate) fn shed_inherited(&self, gate: &Gate, reason: Shed, samples: u64) {
+        let _pass = gate.pass();
+        self.meters.inherited.add(samples);
+        self.meters.shed(reason).add(samples);
+    }
+
+    /// `samples` that the worker took were given to the next process.
+    pub(crate) fn settle_handed_over(&self, gate: &Gate, samples: u64) {
+        let _pass = gate.pass();
+        self.meters.handed_over.add(samples);
+        self.settle(false, samples);
     }
 
     /// Whether it can go on as this target of this tier: what is sent, and where, is the same. The bounds

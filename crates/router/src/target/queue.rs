@@ -360,6 +360,30 @@ impl Queue {
         inner.shed_to(0)
     }
 
+    /// The worker ends, and another process takes what is queued: it counts as in flight.
+    pub(crate) fn end_into(&self, chunks: &mut Vec<Chunk>) {
+        let mut inner = self.lock();
+        inner.ended = true;
+        inner.in_flight += inner.chunks.iter().map(|chunk| chunk.samples).sum::<u64>();
+        inner.bytes = 0;
+        chunks.extend(inner.chunks.drain(..));
+    }
+
+    /// Puts what another process held in front of all others; `false` when the queue has come to its end.
+    pub(crate) fn inherit(&self, chunks: Vec<Chunk>) -> bool {
+        let mut inner = self.lock();
+        if inner.ended {
+            return false;
+        }
+        for chunk in chunks.into_iter().rev() {
+            inner.bytes += chunk.weight();
+            inner.chunks.push_front(chunk);
+        }
+        drop(inner);
+        self.ready.notify_one();
+        true
+    }
+
     /// Loses a chunk behind the ledger's back.
     #[cfg(test)]
     pub(crate) fn lose_one_chunk(&self) {

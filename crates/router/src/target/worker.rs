@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
     chunk::Chunk,
+    handover,
     plan::TargetProtocol,
     shared::Shared,
     stage::Stages,
@@ -40,6 +41,7 @@ pub(crate) async fn run(
         () = serve(&mut outbox, &net) => {}
         () = stages.flush_deadline() => {}
     }
+    outbox.hand_over().await;
     outbox.give_up();
     if let Some(link) = &target.link {
         link.end_worker();
@@ -48,6 +50,7 @@ pub(crate) async fn run(
 
 /// Sends while the target may be fed, and keeps or sheds what falls to it while it may not.
 async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
+    outbox.target.released().await;
     let standing = &outbox.target.standing;
     while !outbox.is_done() {
         let halt = tokio::select! {
@@ -275,6 +278,20 @@ impl<'a> Outbox<'a> {
         while self.chunks.front().is_some_and(Chunk::is_empty) {
             self.drop_first();
         }
+    }
+
+    /// The next process, if there is one, gets what this one has not sent and has no disk for. What a reload
+    /// has taken out had its time.
+    async fn hand_over(&mut self) {
+        let Some(heir) = self.shared.heir() else { return };
+        if self.target.link.is_some() || self.target.end_reason() == Shed::Retired {
+            return;
+        }
+        self.cut();
+        let mut chunks: Vec<_> = self.chunks.drain(..).collect();
+        self.target.queue.end_into(&mut chunks);
+        handover::hand_chunks(&heir, self.target, self.shared, &mut chunks).await;
+        self.chunks.extend(chunks);
     }
 
     /// The time is over. What is left stays on disk or goes there; without a spool it is shed, and said so.

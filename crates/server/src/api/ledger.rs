@@ -78,6 +78,7 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "taken_over": target.taken_over,
         "rerouted": target.rerouted,
         "spool_eta": target.spool.and_then(|spool| spool.eta),
+        "handed_over": target.handed_over,
         "shed": shed.collect::<Map<String, Value>>(),
         "write_errors": target.write_errors,
         "dial_errors": target.dial_errors,

@@ -115,6 +115,8 @@ fn coco(api: &Api) -> Value {
             "heartbeat_age": handle.silence().as_secs_f64(),
             "reloads": handle.registry().counter(telemetry::RELOADS, &[]).get(),
             "reload_failures": handle.registry().counter(telemetry::RELOAD_FAILURES, &[]).get(),
+            "upgrades": handle.registry().counter(telemetry::UPGRADES, &[]).get(),
+            "upgrade_failures": handle.registry().counter(telemetry::UPGRADE_FAILURES, &[]).get(),
             "last_reload": api.status.last().unwrap_or_default(),
             "epoch": handle.epoch(),
             "log_dropped": log::dropped(),

@@ -134,6 +134,7 @@ pub(super) struct Limits {
     pub(super) queue: Option<Leaf>,
     pub(super) block_timeout: Option<Leaf>,
     pub(super) drain_timeout: Option<Leaf>,
+    pub(super) drain_delay: Option<Leaf>,
     pub(super) line: Option<Leaf>,
     pub(super) resend: Option<Leaf>,
     pub(super) connections: Option<Leaf>,

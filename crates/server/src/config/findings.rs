@@ -225,6 +225,16 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Leaf) -> Result<usize
 
 /// Reads a duration of more than nothing and no more than a day.
 pub(super) fn duration(leaf: &Leaf) -> Result<Duration, Refusal> {
+    let duration = duration_or_none(leaf)?;
+    if duration.is_zero() {
+        let text = words::quoted(text(leaf)?);
+        return Err(Refusal::Value(format!("{text} must be more than zero")));
+    }
+    Ok(duration)
+}
+
+/// Reads a duration of no more than a day.
+pub(super) fn duration_or_none(leaf: &Leaf) -> Result<Duration, Refusal> {
     let Node::Text(_) = leaf else {
         return Err(Refusal::Type("text with a unit, such as \"10s\"".to_owned()));
     };
@@ -232,9 +242,6 @@ pub(super) fn duration(leaf: &Leaf) -> Result<Duration, Refusal> {
     let duration = units::duration(text).map_err(|why| {
         Refusal::Value(format!("{} is not a duration: {why}", words::quoted(text)))
     })?;
-    if duration.is_zero() {
-        return Err(Refusal::Value(format!("{} must be more than zero", words::quoted(text))));
-    }
     if duration > DURATION_MAX {
         return Err(Refusal::Value(format!("{} is more than 24h", words::quoted(text))));
     }

@@ -36,6 +36,8 @@ pub struct Config {
     pub api: Address,
     /// How long a stopping process may take to send what it holds.
     pub drain_timeout: Duration,
+    /// How long a process that was told to stop by SIGTERM goes on, while `/readyz` says that it stops.
+    pub drain_delay: Duration,
     /// What an operator should know about this file, each on one line with its place; no faults.
     pub notes: Vec<String>,
 }

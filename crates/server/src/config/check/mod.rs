@@ -45,13 +45,15 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let limits = process.limits;
     let plan = Plan { listeners: listeners.plans, blacklist, tiers, limits, spool };
     notes::notes(&plan, findings);
-    Config { plan, api, drain_timeout: process.drain_timeout, notes: Vec::new() }
+    let (drain_timeout, drain_delay) = (process.drain_timeout, process.drain_delay);
+    Config { plan, api, drain_timeout, drain_delay, notes: Vec::new() }
 }
 
 /// `[limits]`: bounds of the process, and what tiers take when they say nothing.
 struct Process {
     limits: Limits,
     drain_timeout: Duration,
+    drain_delay: Duration,
     queue_bytes: usize,
     block_timeout: Duration,
 }
@@ -79,6 +81,11 @@ fn process(
         count("connections", &section.connections, 1..=1_000_000, default.connections_max);
     let series_max = count("series", &section.series, 1_000..=1_000_000_000, default.series_max);
     let names_max = count("names", &section.names, 0..=1_000_000, default.names_max);
+    let drain_delay = findings.read(
+        &at.key("drain_delay"),
+        section.drain_delay.as_ref(),
+        findings::duration_or_none,
+    );
     let mut time = |key, leaf: &Option<Leaf>, default| {
         findings.read(&at.key(key), leaf.as_ref(), findings::duration).unwrap_or(default)
     };
@@ -92,6 +99,7 @@ fn process(
             names_max,
         },
         drain_timeout: time("drain_timeout", &section.drain_timeout, DRAIN_TIMEOUT_DEFAULT),
+        drain_delay: drain_delay.unwrap_or_default(),
         queue_bytes,
         block_timeout: time("block_timeout", &section.block_timeout, BLOCK_TIMEOUT_DEFAULT),
     }

@@ -128,7 +128,7 @@ fn tiers_take_from_limits_what_they_do_not_say() {
          [tiers.b]\nhash = \"coco\"\nkey = \"series\"\nqueue = \"1GiB\"\nblock_timeout = \"1m30s\"\n\
          max_packet_size = 65507\ntargets = [\"a:1\"]\n\
          [limits]\nqueue = \"100KB\"\nblock_timeout = \"250ms\"\ndrain_timeout = \"1h\"\n\
-         line = 64\nconnections = 1\nmemory = \"3MiB\"\nseries = 1000",
+         drain_delay = \"15s\"\nline = 64\nconnections = 1\nmemory = \"3MiB\"\nseries = 1000",
     ));
     let (a, b) = (&config.plan.tiers[0], &config.plan.tiers[1]);
     assert_eq!((a.queue_bytes, a.block_timeout), (100_000, Duration::from_millis(250)));
@@ -136,6 +136,7 @@ fn tiers_take_from_limits_what_they_do_not_say() {
     assert_eq!((b.key, b.datagram_bytes_max), (KeyRule::Series, 65_507));
     assert_eq!(b.ring.algorithm(), Algorithm::Coco);
     assert_eq!(config.drain_timeout, Duration::from_secs(3600));
+    assert_eq!(config.drain_delay, Duration::from_secs(15));
     let limits = Limits {
         line_bytes_max: 64,
         connections_max: 1,

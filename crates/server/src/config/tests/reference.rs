@@ -15,6 +15,7 @@ fn the_reference_is_good_and_states_the_defaults() {
     assert_eq!(config.plan.limits, least.plan.limits);
     assert_eq!(config.api, least.api);
     assert_eq!(config.drain_timeout, least.drain_timeout);
+    assert_eq!(config.drain_delay, least.drain_delay);
     let [tier, default] = [&config, &least].map(|config| &config.plan.tiers[0]);
     assert_eq!(tier.queue_bytes, default.queue_bytes);
     assert_eq!(tier.block_timeout, default.block_timeout);
