@@ -82,7 +82,7 @@ impl Handle {
 
     /// Puts another plan in force. What is the same in both goes on untouched: connections, queues,
     /// clients, counters. A target that is taken out gets what it is due within `retire_within`; what is
-    /// left then is shed.
+    /// left then is shed. One that spools gets it without a deadline, or its heir or the new owners do.
     ///
     /// To be called on the runtime that the router was started on, and not to be dropped before its end.
     ///
