@@ -8,6 +8,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod config;
+mod ending;
 pub mod explain;
 mod handover;
 mod listen_fds;

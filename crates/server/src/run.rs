@@ -1,4 +1,4 @@
-//! Running: start, wait for a signal, stop in order, or hand over. SIGHUP reloads (`reload/`).
+//! Running: start, wait for a signal, stop in order, or hand over (`ending.rs`). SIGHUP reloads (`reload/`).
 //!
 //! The stop order, as in ARCHITECTURE.md: 1. `/readyz` turns red, and `drain_delay` passes. 2. No new clients.
 //! 3. Sockets are read dry. 4. Queues are closed and sent. 5. What is left at the deadline is shed and
@@ -10,7 +10,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, bail};
@@ -22,23 +22,20 @@ use coco_router::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinHandle,
-    time::timeout,
 };
 
 use crate::{
-    api::{self, Api, ledger_as_json},
+    api::{self, Api},
     config::Config,
-    handover::{Predecessor, Program, SocketSet, Successor},
+    ending::{End, Service, Stops, wait},
+    handover::{Predecessor, Program, SocketSet},
     listen_fds, log,
     notify::Notifier,
     reload::{Reloader, Status},
 };
-
-/// What the writer to a new process may take when all else has ended.
-const LAST_PIECES_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT, and then drains; or until another process has taken over. `file` is what a
 /// reload reads again.
@@ -107,18 +104,7 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let api_socket = api_socket(&api_address, api_handed)
         .with_context(|| format!("cannot listen for the API on {api_address}"))?;
     let addresses: Vec<_> = bound.addresses().collect();
-    let (running, inheriting) = match predecessor {
-        Some(predecessor) => {
-            registry.counter(telemetry::UPGRADES, &[]).add(predecessor.upgrades);
-            let (running, inheritance) = bound.run_behind()?;
-            let estate = tokio::select! {
-                estate = predecessor.take_over() => estate?,
-                signal = stops.next() => bail!("{signal} before this process had taken over"),
-            };
-            (running, Some(estate.settle(inheritance).await))
-        }
-        None => (bound.run().await?, None),
-    };
+    let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
     for (protocol, address) in addresses {
         tracing::info!(protocol, %address, "listening");
     }
@@ -151,122 +137,22 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     }
 }
 
-/// Why a process ends.
-enum End {
-    Stop(&'static str),
-    HandOver(Successor),
-}
-
-/// Waits for the end, and starts new processes until one is ready to take over.
-async fn wait(
+/// Starts the router, behind the process that hands over to this one, if there is one; the task that is
+/// returned ends with that process.
+async fn begin(
+    bound: Bound,
+    predecessor: Option<Predecessor>,
+    registry: &Registry,
     stops: &mut Stops,
-    mut upgrade: Signal,
-    running: &Running,
-    program: &Program,
-    (api_address, api_socket): &(Address, OwnedFd),
-    mut inheriting: Option<JoinHandle<()>>,
-) -> End {
-    let handle = running.handle();
-    let count = |metric| handle.registry().counter(metric, &[]);
-    let failed = |why: &str| {
-        count(telemetry::UPGRADE_FAILURES).add(1);
-        tracing::error!("not upgraded, and nothing has changed: {why}");
+) -> anyhow::Result<(Running, Option<JoinHandle<()>>)> {
+    let Some(predecessor) = predecessor else { return Ok((bound.run().await?, None)) };
+    registry.counter(telemetry::UPGRADES, &[]).add(predecessor.upgrades);
+    let (running, inheritance) = bound.run_behind()?;
+    let estate = tokio::select! {
+        estate = predecessor.take_over() => estate?,
+        signal = stops.next() => bail!("{signal} before this process had taken over"),
     };
-    loop {
-        tokio::select! {
-            signal = stops.next() => return End::Stop(signal),
-            _ = upgrade.recv() => {}
-        }
-        if let Some(task) = inheriting.take() {
-            // One at a time: what this process is still given must not be in its way.
-            tokio::select! {
-                ended = task => drop(ended),
-                signal = stops.next() => return End::Stop(signal),
-            }
-        }
-        tracing::info!("upgrading: starting the program anew");
-        let attempt = async {
-            let mut held = running.hold().await.map_err(|error| error.to_string())?;
-            let api = api_socket.try_clone().map_err(|error| error.to_string())?;
-            let api = Some((api_address.clone(), api));
-            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), api };
-            let upgrades = count(telemetry::UPGRADES).get();
-            // Nothing is reloaded while `held` lives: what the new process was told stays true.
-            program.clone().start(set, upgrades).await
-        };
-        tokio::pin!(attempt);
-        let result = loop {
-            tokio::select! {
-                signal = stops.next() => return End::Stop(signal),
-                _ = upgrade.recv() => {
-                    tracing::warn!("SIGUSR2 is ignored: an upgrade is under way");
-                }
-                result = &mut attempt => break result,
-            }
-        };
-        match result {
-            Ok(successor) => return End::HandOver(successor),
-            Err(why) => failed(&why),
-        }
-    }
-}
-
-/// A process at work, to be ended.
-struct Service {
-    running: Running,
-    api: Api,
-    api_stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
-    status: Arc<Status>,
-    notifier: Notifier,
-}
-
-impl Service {
-    async fn stop(self, signal: &'static str, stops: &mut Stops) -> anyhow::Result<()> {
-        let Self { running, api, api_stop: _api_stop, serving, status, notifier } = self;
-        api.set_draining();
-        notifier.stopping("sending what is held");
-        let drain_delay = status.drain_delay();
-        // Who presses Ctrl-C has no balancer that must see `/readyz` first.
-        if signal == "SIGTERM" && !drain_delay.is_zero() {
-            tracing::info!(signal, delay = ?drain_delay, "not ready any more; reading on for the delay");
-            if let Ok(signal) = timeout(drain_delay, stops.next()).await {
-                tracing::info!(signal, "the rest of the delay is skipped");
-            }
-        }
-        let drain_timeout = status.drain_timeout();
-        tracing::info!(signal, timeout = ?drain_timeout, "stopping: reading dry and sending what is held");
-        let drained = tokio::select! {
-            drained = running.drain(drain_timeout) => drained,
-            signal = stops.next() => bail!("{signal} while stopping: what was held is lost"),
-        };
-        serving.abort();
-        let ledger = ledger_as_json(&drained.ledger);
-        tracing::info!(residual = drained.ledger.residual(), %ledger, "stopped");
-        Ok(())
-    }
-
-    async fn hand_over(self, successor: Successor, stops: &mut Stops) -> anyhow::Result<()> {
-        let Self { running, api: _api, api_stop, serving, status: _status, notifier } = self;
-        let id = successor.id();
-        tracing::info!(process = id, "handing over");
-        // The new process has the API's socket: what comes to it waits there.
-        api_stop.send_replace(true);
-        notifier.main_is(id);
-        let (heir, all_sent) = successor.feed();
-        let drained = tokio::select! {
-            drained = running.hand_over(heir) => drained,
-            signal = stops.next() => bail!("{signal} while handing over: what was held is lost"),
-        };
-        if timeout(LAST_PIECES_MAX, all_sent).await.is_err() {
-            tracing::error!("the new process does not take what is left");
-        }
-        // It has ended within its own bound; an error would be a panic, which has ended the process.
-        drop(serving.await);
-        let ledger = ledger_as_json(&drained.ledger);
-        tracing::info!(residual = drained.ledger.residual(), %ledger, "handed over to process {id}");
-        Ok(())
-    }
+    Ok((running, Some(estate.settle(inheritance).await)))
 }
 
 fn api_socket(
@@ -282,24 +168,4 @@ fn api_socket(
     };
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket)
-}
-
-/// The signals that stop the process.
-struct Stops {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stops {
-    fn new() -> std::io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -221,12 +221,13 @@ impl Life {
             let from = Source { listener, peer: None };
             for (bytes, samples) in datagrams {
                 self.check.borrow_mut().offer(samples, &routes);
-                pipeline.tally().raw += 1;
+                let unit = pipeline.tally().begin_unit();
                 if listener.plan.protocol == crate::plan::ListenerProtocol::LineUdp {
                     pipeline.lines(bytes, &from);
                 } else {
                     pipeline.datagram(bytes, &from);
                 }
+                pipeline.tally().end_unit(&unit);
             }
             pipeline.publish(listener, Feeder::Datagram, more, &mut Vec::new());
         });
