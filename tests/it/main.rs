@@ -14,6 +14,8 @@ mod coco1x;
 mod delivery;
 /// What Coco says about a name, a ring and its series is the same wherever it is asked.
 mod explain;
+/// One faulty target of three: the others lose nothing and wait for nothing.
+mod faults;
 /// Probes, verdicts, and loops to ourselves.
 mod health;
 /// The dependency rule between the crates.

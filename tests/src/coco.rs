@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{
     http::{self, Answer},
     ledger::Ledger,
-    process::{Process, Signal, folder},
+    process::{Process, Signal, folder, program},
     wait::{SOON, wait_for},
 };
 
@@ -32,10 +32,22 @@ impl Coco {
     /// Starts it with this configuration (its API on a port of the kernel's choice unless the text
     /// says otherwise) and waits until it is ready.
     pub fn start(config: &str) -> Self {
+        Self::start_by(&[], config)
+    }
+
+    /// The same by another program, which becomes it: that and its arguments, or nothing.
+    pub fn start_by(by: &[&str], config: &str) -> Self {
         let dir = folder();
         let file = dir.path().join("coco.toml");
         write_config(&file, config);
-        let mut command = Command::new(binary());
+        let mut command = match by {
+            [] => Command::new(binary()),
+            [name, arguments @ ..] => {
+                let mut command = Command::new(program(name, "util-linux"));
+                command.args(arguments).arg(binary());
+                command
+            }
+        };
         command.arg(&file).current_dir(dir.path()).env("NO_COLOR", "1");
         let mut process = Process::start("coco", &mut command);
         let line = process.wait_for_line(&["api listening", "address="], SOON);

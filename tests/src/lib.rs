@@ -17,6 +17,7 @@
 //! coco.stop();
 //! ```
 
+pub mod arrivals;
 pub mod breaking;
 pub mod c_relay;
 pub mod carbon;
@@ -25,8 +26,10 @@ pub mod collectd;
 pub mod corpus;
 pub mod datagram;
 pub mod http;
+pub mod isolation;
 pub mod ledger;
 pub mod marks;
+pub mod namespace;
 pub mod owners;
 pub mod port;
 pub mod process;
