@@ -10,6 +10,8 @@ mod carbon_route;
 mod cli;
 /// Who comes from Coco 1.x keeps files, placement and dashboards.
 mod coco1x;
+/// Connections to targets that end in mid-line.
+mod cuts;
 /// What a connection loses is sent again on the next one.
 mod delivery;
 /// What Coco says about a name, a ring and its series is the same wherever it is asked.
@@ -32,6 +34,8 @@ mod migration;
 mod peers;
 /// What moves between two configurations, as the command line tells it.
 mod plan;
+/// Too many clients, too much to log, no descriptor, no disk, no memory, no name.
+mod pressure;
 /// 10,000 names through carbon-c-relay and through Coco.
 mod real_c_relay;
 /// 20,000 names through Coco into real carbon.

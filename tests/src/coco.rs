@@ -101,6 +101,11 @@ impl Coco {
         self.process.log()
     }
 
+    /// Nobody reads what it writes to standard error from now on, or again.
+    pub fn be_deaf(&self, to_it: bool) {
+        self.process.be_deaf(to_it);
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);

@@ -286,7 +286,10 @@ impl Feeder {
             }
         }
         let wire = match speech {
-            Speech::Lines => TcpStream::connect(coco.listener("line-tcp")).map(Wire::Stream),
+            Speech::Lines => TcpStream::connect(coco.listener("line-tcp")).and_then(|stream| {
+                stream.set_nodelay(true)?;
+                Ok(Wire::Stream(stream))
+            }),
             Speech::Lists => UdpSocket::bind("127.0.0.1:0").and_then(|socket| {
                 socket.connect(coco.listener("collectd"))?;
                 Ok(Wire::Socket(socket))

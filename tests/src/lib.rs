@@ -33,6 +33,8 @@ pub mod namespace;
 pub mod owners;
 pub mod port;
 pub mod process;
+pub mod proxy;
 pub mod sink;
 pub mod store;
+pub mod usage;
 pub mod wait;
