@@ -93,6 +93,21 @@ fn a_tcp_target_behind_a_line_that_loses_every_third_packet() {
 }
 
 #[test]
+fn a_tcp_target_behind_a_slow_line() {
+    alone(|network| {
+        // What was on its way to the target that the proxy stands before.
+        let plan = Plan::new("TCP, 300 ms of delay", Speech::Lines, Loss::Taken);
+        isolated(network, plan, |scene, load| {
+            let proxy = scene.stand_before(0);
+            proxy.delay(SECOND * 3 / 10);
+            load.goes_by();
+            // It stays until all is there.
+            proxy
+        });
+    });
+}
+
+#[test]
 fn a_tcp_target_that_comes_and_goes_each_second() {
     alone(|network| {
         let plan = Plan::new("TCP, 1 s off, 1 s on", Speech::Lines, Loss::Taken);

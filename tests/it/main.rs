@@ -30,6 +30,8 @@ mod malformed;
 mod memory;
 /// A carbon-c-relay is replaced under traffic, and no series moves.
 mod migration;
+/// A real storage node is away for a while.
+mod outage;
 /// The peers alone, with no Coco between them: what the other tests build on.
 mod peers;
 /// What moves between two configurations, as the command line tells it.

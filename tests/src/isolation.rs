@@ -21,6 +21,7 @@ use crate::{
     datagram,
     namespace::Network,
     process::folder,
+    proxy::Proxy,
     wait::wait_for,
 };
 
@@ -40,7 +41,7 @@ const NAMES: usize = 8;
 /// Healthy targets may get this much slower in a test, which must not fail on a busy machine. The goal is
 /// 1.1 times; for that the figures are printed.
 const SLOWER_MAX: u32 = 3;
-const LATER_MAX: Duration = Duration::from_millis(50);
+const LATER_MAX: Duration = Duration::from_secs(1);
 
 /// A faulty target gets all within this: the longest pause between two attempts, and some.
 const BACK_MAX: Duration = Duration::from_secs(40);
@@ -165,6 +166,15 @@ impl Scene {
             Speech::Lines => Target::of_lines(address, arrivals),
             Speech::Lists => Target::of_lists(address, arrivals),
         });
+    }
+
+    /// A proxy takes a TCP target's place, and the target goes behind it.
+    pub fn stand_before(&self, at: usize) -> Proxy {
+        self.close(at);
+        let address = self.speech.address(HOSTS[at]);
+        let behind = (address.ip(), address.port() + 1).into();
+        *lock(&self.targets[at]) = Some(Target::of_lines(behind, &self.arrivals[at]));
+        Proxy::start(address, behind)
     }
 
     /// A target goes down: its connections and its port are closed.
@@ -374,8 +384,8 @@ impl Load {
 
 impl Scene {
     /// Feeds without and with `fault`, which is over when its function returns; prints both latencies of the
-    /// healthy targets, and asserts that the second is not far from the first.
-    pub fn compare(&self, plan: Plan, fault: impl FnOnce(&Load) + Send) {
+    /// healthy targets, and asserts that the second is not far from the first. Gives what `fault` gave.
+    pub fn compare<T: Send>(&self, plan: Plan, fault: impl FnOnce(&Load) -> T + Send) -> T {
         let scale =
             env::var("COCO_TEST_FAULT_SCALE").map_or(1.0, |text| text.parse().expect("a number"));
         let seconds = |seconds: f64| Duration::from_secs_f64(seconds * scale);
@@ -384,11 +394,11 @@ impl Scene {
         let without = self.feed(plan.samples, seconds(2.0));
         let length = seconds(4.0);
         let load = Load { is_over: AtomicBool::new(false), length, began: Instant::now() };
-        let with = thread::scope(|scope| {
-            scope.spawn(|| fault(&load));
+        let (with, kept) = thread::scope(|scope| {
+            let fault = scope.spawn(|| fault(&load));
             let with = self.feed(plan.samples, length);
             load.is_over.store(true, Ordering::Relaxed);
-            with
+            (with, fault.join().expect("the fault goes on to its end"))
         });
         self.feed(plan.samples, seconds(0.5));
         (1..HOSTS.len()).for_each(|at| self.wait_for_all(at));
@@ -402,15 +412,21 @@ impl Scene {
         );
         let most = (without * SLOWER_MAX).max(without + LATER_MAX);
         assert!(with <= most, "{}: {with:?} instead of {without:?}", plan.fault);
+        kept
     }
 }
 
 /// A whole test of one fault: [`Scene::compare`], then that the healthy targets have got each sample once and
 /// in order, that nothing was shed, what the faulty one lost, and that the ledger adds up.
 #[track_caller]
-pub fn isolated(network: &Network, plan: Plan, fault: impl FnOnce(&Scene, &Load) + Send) {
+pub fn isolated<T: Send>(
+    network: &Network,
+    plan: Plan,
+    fault: impl FnOnce(&Scene, &Load) -> T + Send,
+) {
     let scene = Scene::start(network, plan.speech, Setting::default());
-    scene.compare(plan, |load| fault(&scene, load));
+    // What it gave stays until all is there.
+    let _kept = scene.compare(plan, |load| fault(&scene, load));
     (1..HOSTS.len()).for_each(|at| scene.assert_got_all(at));
     if plan.loss == Loss::None {
         scene.assert_got_all(0);

@@ -35,6 +35,7 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod sink;
+pub mod storage;
 pub mod store;
 pub mod usage;
 pub mod wait;
