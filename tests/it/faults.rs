@@ -30,7 +30,7 @@ fn a_tcp_target_that_swallows_everything() {
 #[test]
 fn a_tcp_target_that_answers_with_resets() {
     alone(|network| {
-        let plan = Plan::new("TCP reset at each connect", Speech::Lines, Loss::Taken);
+        let plan = Plan::new("TCP reset at each connect", Speech::Lines, Loss::Repeated);
         isolated(network, plan, |_, load| {
             // Not what goes back to Coco, which has the same address.
             let to_it = ["-p", "tcp", "-d", BAD, "--dport", "2003"];
@@ -44,7 +44,7 @@ fn a_tcp_target_that_answers_with_resets() {
 #[test]
 fn a_tcp_target_whose_connections_are_reset_five_times_a_second() {
     alone(|network| {
-        let plan = Plan::new("TCP resets in mid-stream", Speech::Lines, Loss::Taken);
+        let plan = Plan::new("TCP resets in mid-stream", Speech::Lines, Loss::Repeated);
         isolated(network, plan, |scene, load| {
             while load.goes_on_for(SECOND / 5) {
                 scene.with(0, |target| target.reset());
@@ -95,8 +95,7 @@ fn a_tcp_target_behind_a_line_that_loses_every_third_packet() {
 #[test]
 fn a_tcp_target_behind_a_slow_line() {
     alone(|network| {
-        // What was on its way to the target that the proxy stands before.
-        let plan = Plan::new("TCP, 300 ms of delay", Speech::Lines, Loss::Taken);
+        let plan = Plan::new("TCP, 300 ms of delay", Speech::Lines, Loss::Repeated);
         isolated(network, plan, |scene, load| {
             let proxy = scene.stand_before(0);
             proxy.delay(SECOND * 3 / 10);
@@ -110,7 +109,7 @@ fn a_tcp_target_behind_a_slow_line() {
 #[test]
 fn a_tcp_target_that_comes_and_goes_each_second() {
     alone(|network| {
-        let plan = Plan::new("TCP, 1 s off, 1 s on", Speech::Lines, Loss::Taken);
+        let plan = Plan::new("TCP, 1 s off, 1 s on", Speech::Lines, Loss::Repeated);
         isolated(network, plan, |scene, load| {
             loop {
                 scene.close(0);
@@ -127,7 +126,7 @@ fn a_tcp_target_that_comes_and_goes_each_second() {
 #[test]
 fn a_tcp_target_that_lost_its_power_and_starts_again() {
     alone(|network| {
-        let plan = Plan::new("TCP half open", Speech::Lines, Loss::Taken);
+        let plan = Plan::new("TCP half open", Speech::Lines, Loss::Repeated);
         isolated(network, plan, |scene, load| {
             // Not even its end is told.
             network.rule(&["-d", BAD], &["DROP"]);

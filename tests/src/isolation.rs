@@ -71,8 +71,9 @@ impl Speech {
 pub enum Loss {
     /// Nothing.
     None,
-    /// What the kernel had taken when a connection broke, or the net let fall: the ledger says `sent`. Where
-    /// a window of it is sent again, lines have [`Self::None`].
+    /// Nothing, but what a connection had not brought when it broke may come twice.
+    Repeated,
+    /// What the net let fall, or was sent before a refusal: the ledger says `sent`.
     Taken,
 }
 
@@ -225,6 +226,28 @@ impl Scene {
         assert!(self.arrivals[at].odd().is_empty(), "{:?}", self.arrivals[at].odd());
     }
 
+    /// Waits until the faulty target has got each sample once or more.
+    #[track_caller]
+    pub fn wait_for_each(&self) {
+        let fed = self.fed(0);
+        wait_for("each sample", BACK_MAX, || match self.distinct() {
+            distinct if distinct == fed => Ok(()),
+            distinct => Err(format!("{distinct} of {fed}\n{}", self.coco.ledger())),
+        });
+        let repeated = self.arrivals[0].count() as u64 - fed;
+        eprintln!("FIGURE {repeated} of {fed} came more than once");
+        assert!(self.arrivals[0].odd().is_empty(), "{:?}", self.arrivals[0].odd());
+    }
+
+    /// Different samples that the faulty target has got.
+    fn distinct(&self) -> u64 {
+        let all = self.arrivals[0].all();
+        let mut numbers: Vec<_> = all.iter().map(|arrival| arrival.number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.len() as u64
+    }
+
     /// Waits until nothing is held for the faulty target; gives how many samples it never got.
     #[track_caller]
     pub fn lost(&self) -> u64 {
@@ -239,11 +262,7 @@ impl Scene {
         let (fed, mut before) = (self.fed(0), None);
         // What was sent last is on its way: until no more come, or all have.
         let distinct = wait_for("the last samples", BACK_MAX, || {
-            let all = self.arrivals[0].all();
-            let mut numbers: Vec<_> = all.iter().map(|arrival| arrival.number).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            let now = (numbers.len() as u64, Instant::now());
+            let now = (self.distinct(), Instant::now());
             let (count, since) = *before.get_or_insert(now);
             if count != now.0 {
                 before = Some(now);
@@ -428,8 +447,10 @@ pub fn isolated<T: Send>(
     // What it gave stays until all is there.
     let _kept = scene.compare(plan, |load| fault(&scene, load));
     (1..HOSTS.len()).for_each(|at| scene.assert_got_all(at));
-    if plan.loss == Loss::None {
-        scene.assert_got_all(0);
+    match plan.loss {
+        Loss::None => scene.assert_got_all(0),
+        Loss::Repeated => scene.wait_for_each(),
+        Loss::Taken => {}
     }
     let lost = scene.lost();
     eprintln!("FIGURE {}: {lost} of {} lost at the faulty target", plan.fault, scene.fed(0));
