@@ -10,10 +10,14 @@ mod carbon_route;
 mod cli;
 /// Who comes from Coco 1.x keeps files, placement and dashboards.
 mod coco1x;
+/// Connections to targets that end in mid-line.
+mod cuts;
 /// What a connection loses is sent again on the next one.
 mod delivery;
 /// What Coco says about a name, a ring and its series is the same wherever it is asked.
 mod explain;
+/// One faulty target of three: the others lose nothing and wait for nothing.
+mod faults;
 /// Probes, verdicts, and loops to ourselves.
 mod health;
 /// The dependency rule between the crates.
@@ -26,10 +30,14 @@ mod malformed;
 mod memory;
 /// A carbon-c-relay is replaced under traffic, and no series moves.
 mod migration;
+/// A real storage node is away for a while.
+mod outage;
 /// The peers alone, with no Coco between them: what the other tests build on.
 mod peers;
 /// What moves between two configurations, as the command line tells it.
 mod plan;
+/// Too many clients, too much to log, no descriptor, no disk, no memory, no name.
+mod pressure;
 /// 10,000 names through carbon-c-relay and through Coco.
 mod real_c_relay;
 /// 20,000 names through Coco into real carbon.

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{
     http::{self, Answer},
     ledger::Ledger,
-    process::{Process, Signal, folder},
+    process::{Process, Signal, folder, program},
     wait::{SOON, wait_for},
 };
 
@@ -34,6 +34,14 @@ impl Coco {
     /// says otherwise) and waits until it is ready.
     pub fn start(config: &str) -> Self {
         Self::start_as(config, binary(), |_| {})
+    }
+
+    /// The same by another program, which becomes it: that and its arguments, or nothing.
+    pub fn start_by(by: &[&str], config: &str) -> Self {
+        let [name, arguments @ ..] = by else { return Self::start(config) };
+        Self::start_as(config, &program(name, "util-linux"), |command| {
+            command.args(arguments).arg(binary());
+        })
     }
 
     /// The same of another file of the program, with what `prepare` adds.
@@ -94,6 +102,11 @@ impl Coco {
     /// What it has written to standard error so far.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Nobody reads what it writes to standard error from now on, or again.
+    pub fn be_deaf(&self, to_it: bool) {
+        self.process.be_deaf(to_it);
     }
 
     /// Sends it a signal.

@@ -6,7 +6,10 @@ use std::{
     os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -33,6 +36,8 @@ pub struct Process {
     heir: Option<Pid>,
     ended: Option<ExitStatus>,
     log: Arc<Mutex<String>>,
+    /// Its output is not read.
+    is_deaf: Arc<AtomicBool>,
     readers: Vec<thread::JoinHandle<()>>,
 }
 
@@ -53,13 +58,19 @@ impl Process {
         let log = Arc::new(Mutex::new(String::new()));
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
-        let readers = vec![keep(stdout, Arc::clone(&log)), keep(stderr, Arc::clone(&log))];
-        Self { name: name.to_owned(), child, heir: None, ended: None, log, readers }
+        let is_deaf = Arc::default();
+        let readers = vec![keep(stdout, &log, &is_deaf), keep(stderr, &log, &is_deaf)];
+        Self { name: name.to_owned(), child, heir: None, ended: None, log, is_deaf, readers }
     }
 
     /// Everything that it has written so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nobody reads what it writes from now on, or again.
+    pub fn be_deaf(&self, to_it: bool) {
+        self.is_deaf.store(to_it, Ordering::Relaxed);
     }
 
     /// Waits until a line of the log has all of `parts`, and returns that line.
@@ -144,6 +155,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.be_deaf(false);
         if self.ended.is_none() && self.exited().is_none() {
             // All that it has started is in its group. Nothing here can fail while one of them runs.
             let group = Pid::from_raw(self.child.id().try_into().expect("process ids fit an i32"));
@@ -176,7 +188,12 @@ pub fn program(name: &str, package: &str) -> PathBuf {
     })
 }
 
-fn keep(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> thread::JoinHandle<()> {
+fn keep(
+    stream: impl Read + Send + 'static,
+    log: &Arc<Mutex<String>>,
+    is_deaf: &Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
+    let (log, is_deaf) = (Arc::clone(log), Arc::clone(is_deaf));
     thread::spawn(move || {
         let mut lines = BufReader::new(stream);
         let mut line = Vec::new();
@@ -185,6 +202,9 @@ fn keep(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> thread::
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
             log.push_str(&String::from_utf8_lossy(&line));
             line.clear();
+            while is_deaf.load(Ordering::Relaxed) {
+                thread::park_timeout(Duration::from_millis(10));
+            }
         }
     })
 }
