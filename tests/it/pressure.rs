@@ -302,15 +302,15 @@ fn a_name_that_cannot_be_found_is_asked_for_again_and_the_last_address_stands() 
         let first = LineSink::start_at(HOSTS[0], 2003);
         wait_until("the connection to end", SOON, || coco.ledger().of_all("disconnects") == 1);
         send(1);
-        wait_until("the second line", SOON, || first.count() == 1);
+        // The first one may come again before it.
+        wait_until("the second line", SOON, || first.values("name").ends_with(&[1]));
         // It is somewhere else.
         name_at(HOSTS[1]);
         let second = LineSink::start_at(HOSTS[1], 2003);
         drop(first);
         wait_until("the connection to end", SOON, || coco.ledger().of_all("disconnects") == 2);
         send(2);
-        wait_until("the third line", SOON, || second.count() == 1);
-        assert_eq!(second.values("name"), [2]);
+        wait_until("the third line", SOON, || second.values("name").ends_with(&[2]));
         assert_eq!(coco.stop().ledger.shed_in_all(), 0);
     });
 }

@@ -109,10 +109,19 @@ type UnderWay = VecDeque<(Instant, Vec<u8>)>;
 
 fn carry(mut from: TcpStream, mut to: TcpStream, control: &Control) {
     from.set_read_timeout(Some(LOOK_EVERY)).expect("a socket takes a read time-out");
-    let mut left = match control.cut_after.swap(0, Ordering::Relaxed) {
-        0 => usize::MAX,
-        bytes => bytes,
+    // A connection that brings nothing, as probes make, is none that is cut.
+    while matches!(from.peek(&mut [0]), Err(error) if is_for_later(&error)) {
+        if control.ending.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+    let mut left = match from.peek(&mut [0]) {
+        Ok(1) => control.cut_after.swap(0, Ordering::Relaxed),
+        _ => 0,
     };
+    if left == 0 {
+        left = usize::MAX;
+    }
     let (mut under_way, mut buffer) = (UnderWay::new(), vec![0; BLOCK]);
     let mut is_open = true;
     while (is_open || !under_way.is_empty()) && !control.ending.load(Ordering::Relaxed) {
