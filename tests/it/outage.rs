@@ -27,7 +27,7 @@ const BACK_MAX: Duration = Duration::from_secs(60);
 const UNJUDGED_MAX: u64 = 20;
 
 /// Datagrams that the kernel may drop at the node when what waited comes. 0 where it is paced.
-const DROPPED_MAX: u64 = 2000;
+const DROPPED_MAX: u64 = 0;
 
 /// Each host sends one datagram a second, one host after the other, until told to stop.
 fn feed(to: SocketAddr, sent: &AtomicU64, stop: &AtomicBool) {

@@ -205,6 +205,7 @@ impl<D: Disk> Entry<D> {
             rate => rate,
         };
         self.pace.observe(now.monotonic, Seen { offered, sent, waiting, is_open }, rate);
+        link.set_rate(self.pace.rate());
     }
 
     /// Moves part of the queue to disk; `true` if there may be more.

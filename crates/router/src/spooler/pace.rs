@@ -56,6 +56,8 @@ pub(super) struct Pace {
     told: Option<(Duration, u64, u64)>,
     /// The backlog's beginning: how many seconds ago, and how many samples were offered since.
     backlog: Option<(f64, f64)>,
+    /// Samples a second that may go, or infinitely many.
+    rate: f64,
     /// Samples that may be given; less than none after a large record.
     tokens: f64,
     /// Samples that wait, and whether they can go, by the last word.
@@ -98,6 +100,7 @@ impl Pace {
             ReplayRate::TimesLive(times) => self.live_rate() * times,
             ReplayRate::Unlimited => f64::INFINITY,
         };
+        self.rate = rate;
         self.tokens = (self.tokens + rate * seconds).min(rate * BURST.as_secs_f64());
     }
 
@@ -105,6 +108,11 @@ impl Pace {
     fn live_rate(&self) -> f64 {
         let backlog = self.backlog.map_or(0.0, |(age, samples)| samples / age.max(0.1));
         self.live.rate.max(backlog).max(LIVE_RATE_MIN)
+    }
+
+    /// Samples a second that may go; 0 is no bound.
+    pub(super) fn rate(&self) -> u64 {
+        if self.rate.is_finite() { whole(self.rate) } else { 0 }
     }
 
     /// Samples that may be given now; 0 is none.

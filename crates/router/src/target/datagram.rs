@@ -20,6 +20,7 @@ use crate::{
         net::{BATCH, Net, Socket},
         prober,
         refusal::{has_refused, revive},
+        smooth::{AT_ONCE, Smooth},
         worker::Outbox,
     },
 };
@@ -42,19 +43,22 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
     let mut health = Health::new(Rules::REFUSED);
+    let mut backlog = Backlog::default();
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
         if let Some(socket) = open(outbox, &mut place, net).await {
             outbox.target.set_state(State::Unknown);
             let sent = outbox.target.meters.sent.get();
-            let end = send_all(outbox, &socket, &mut place).await;
+            let end = send_all(outbox, &socket, &mut place, &mut backlog).await;
             outbox.cut();
             match end {
                 End::Done => continue,
                 End::Refused => {
                     health.on(Event::Refused, Instant::now());
                     outbox.target.set_state(State::Suspect);
+                    let (since, before) = (Instant::now(), outbox.target.meters.offered.get());
                     revive(outbox, &socket, &mut place, &mut health).await;
+                    backlog.grew(outbox.target.meters.offered.get() - before, since.elapsed());
                     continue;
                 }
                 End::Failed(error) => {
@@ -89,13 +93,21 @@ async fn open<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option
 }
 
 /// Sends until there is no more to come, or the target refuses, or the socket fails.
-async fn send_all(outbox: &mut Outbox<'_>, socket: &impl Socket, place: &mut Place) -> End {
+async fn send_all(
+    outbox: &mut Outbox<'_>,
+    socket: &impl Socket,
+    place: &mut Place,
+    backlog: &mut Backlog,
+) -> End {
     let mut singles = 0;
     let mut refused_at: Option<Instant> = None;
     loop {
         if outbox.chunks.is_empty() {
             if outbox.is_done() {
                 return End::Done;
+            }
+            if !outbox.has_more() {
+                backlog.is_over();
             }
             outbox.more().await;
             outbox.take();
@@ -104,10 +116,15 @@ async fn send_all(outbox: &mut Outbox<'_>, socket: &impl Socket, place: &mut Pla
         if place.has_moved(outbox.target).await {
             return End::Done;
         }
-        match send_some(outbox, socket) {
-            // The kernel tells of a refusal by taking one datagram of many, and forgets it.
-            Ok(Taken::OneOfMany) => singles += 1,
-            Ok(Taken::Many) => singles = 0,
+        let rate = backlog.rate(outbox);
+        match send_some(outbox, socket, if rate.is_some() { AT_ONCE } else { BATCH }) {
+            Ok(taken) => {
+                // The kernel tells of a refusal by taking one datagram of many, and forgets it.
+                singles = if taken.one_of_many { singles + 1 } else { 0 };
+                if let Some(rate) = rate {
+                    backlog.wait(taken.samples, rate).await;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 singles = 0;
                 if let Err(error) = socket.writable().await {
@@ -143,28 +160,78 @@ async fn send_all(outbox: &mut Outbox<'_>, socket: &impl Socket, place: &mut Pla
     }
 }
 
-/// How much of a batch the kernel took.
-enum Taken {
-    Many,
-    OneOfMany,
+/// What a target is sent more evenly than it is read: what is on disk, and what came while it was down.
+#[derive(Default)]
+struct Backlog {
+    /// Samples a second that may go of what came while it was down; `None`: there is none of it.
+    rate: Option<u64>,
+    smooth: Smooth,
+}
+
+/// What came while a target was down goes so many times as fast as it came, and so fast at least, in samples a
+/// second.
+const TIMES_LIVE: u64 = 3;
+const RATE_MIN: u64 = 3_000;
+
+impl Backlog {
+    /// The target was down for this time, in which so many samples came.
+    fn grew(&mut self, samples: u64, time: Duration) {
+        let rate = TIMES_LIVE * samples * 1000
+            / u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.rate = Some(rate.max(RATE_MIN));
+    }
+
+    /// All of it is sent.
+    fn is_over(&mut self) {
+        self.rate = None;
+    }
+
+    /// At which rate, in samples a second, the first chunk may go, if it is of a backlog.
+    fn rate(&self, outbox: &Outbox<'_>) -> Option<u64> {
+        let is_from_disk = outbox.chunks.front().is_some_and(|chunk| chunk.spooled.is_some());
+        match &outbox.target.link {
+            Some(link) if is_from_disk => link.rate(),
+            _ => self.rate,
+        }
+    }
+
+    /// Waits until more may go.
+    async fn wait(&mut self, samples: u64, rate: u64) {
+        if let Some(until) = self.smooth.sent(samples, rate, Instant::now()) {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+/// What the kernel took of a batch.
+struct Taken {
+    samples: u64,
+    /// It took one datagram of several.
+    one_of_many: bool,
 }
 
 /// So often in a row the kernel takes one datagram of many only where nobody listens.
 const SINGLES_MAX: u32 = 2;
 
 /// Sends the next datagrams of the first chunk and settles them.
-fn send_some(outbox: &mut Outbox<'_>, socket: &impl Socket) -> io::Result<Taken> {
-    let Some(chunk) = outbox.chunks.front_mut() else { return Ok(Taken::Many) };
+fn send_some(outbox: &mut Outbox<'_>, socket: &impl Socket, at_once: usize) -> io::Result<Taken> {
+    let Some(chunk) = outbox.chunks.front_mut() else {
+        return Ok(Taken { samples: 0, one_of_many: false });
+    };
     let mut slices = [[IoSlice::new(&[])]; BATCH];
     let (mut used, mut start) = (0, chunk.start);
-    for (slice, frame) in slices.iter_mut().zip(&chunk.frames) {
+    for (slice, frame) in slices.iter_mut().zip(&chunk.frames).take(at_once) {
         *slice = [IoSlice::new(chunk.bytes.get(start..frame.end).unwrap_or_default())];
         start = frame.end;
         used += 1;
     }
     let count = socket.try_send_many(slices.get(..used).unwrap_or_default())?;
-    settle_first(outbox, count, |outbox, from_disk, samples| outbox.sent(from_disk, samples));
-    Ok(if count == 1 && used > 1 { Taken::OneOfMany } else { Taken::Many })
+    let mut taken = Taken { samples: 0, one_of_many: count == 1 && used > 1 };
+    settle_first(outbox, count, |outbox, from_disk, samples| {
+        taken.samples = samples;
+        outbox.sent(from_disk, samples);
+    });
+    Ok(taken)
 }
 
 /// Settles the first `count` datagrams of the first chunk by `fate`.

@@ -13,6 +13,7 @@ pub(crate) mod prober;
 pub(crate) mod queue;
 pub(crate) mod record;
 mod refusal;
+mod smooth;
 pub(crate) mod spool;
 pub(crate) mod standing;
 pub(crate) mod stream;

@@ -300,6 +300,12 @@ impl Queue {
         }
     }
 
+    /// There is something for the worker.
+    pub(crate) fn has_more(&self) -> bool {
+        let inner = self.lock();
+        !inner.chunks.is_empty() && !inner.spooling
+    }
+
     /// Returns when the queue begins to spool.
     pub(crate) async fn spools(&self) {
         loop {

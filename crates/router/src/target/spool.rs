@@ -34,6 +34,8 @@ pub(crate) struct Link {
     told: Mutex<OnDisk>,
     inner: Mutex<Inner>,
     ready: Notify,
+    /// Samples a second that may go of what is on disk; 0 is no bound.
+    rate: AtomicU64,
     /// Samples that are older than what comes now are about to be put on disk.
     expects: AtomicBool,
     /// Its worker sends nothing any more.
@@ -73,6 +75,16 @@ impl Link {
     /// Tells what there is on disk, for those who ask.
     pub(crate) fn tell(&self, on_disk: OnDisk) {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = on_disk;
+    }
+
+    /// Samples a second that may go of what is on disk; `None` is no bound.
+    pub(crate) fn rate(&self) -> Option<u64> {
+        Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// So many samples a second may go of what is on disk; 0 is no bound.
+    pub(crate) fn set_rate(&self, rate: u64) {
+        self.rate.store(rate, Ordering::Relaxed);
     }
 
     /// So many samples went to disk; the caller holds the gate.

@@ -181,6 +181,12 @@ impl<'a> Outbox<'a> {
         self.target.link.as_ref().is_some_and(|link| !link.is_clear())
     }
 
+    /// There is more to take at once.
+    pub(crate) fn has_more(&self) -> bool {
+        let on_disk = self.target.link.as_ref().is_some_and(|link| link.given() > 0);
+        on_disk || self.target.queue.has_more()
+    }
+
     /// Waits until there is more to take, or never will be.
     pub(crate) async fn more(&self) {
         match &self.target.link {
