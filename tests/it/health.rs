@@ -188,7 +188,7 @@ fn a_tcp_target_goes_by_its_page_and_a_reload_may_change_how_it_is_asked() {
     let config = |probe: &str| {
         format!(
             "[graphite]\nbind = \"127.0.0.1:0\"\n{}[tiers.carbon]\nprotocol = \"graphite\"\n\
-             probe = \"{probe}\"\n{}",
+             resend = 0\nprobe = \"{probe}\"\n{}",
             spool(dir.path()),
             coco::targets(std::slice::from_ref(&target)),
         )

@@ -111,7 +111,8 @@ impl Routes {
         let mut targets = self.targets.iter();
         for tier in &plan.tiers {
             let resend_bytes = plan.resend_bytes(tier);
-            for (target, plan) in targets.by_ref().zip(&tier.targets) {
+            // In this order: the other way round one target too many is taken.
+            for (plan, target) in tier.targets.iter().zip(targets.by_ref()) {
                 target.set_probe(&plan.probe);
                 target.queue.set_bounds(tier.queue_bytes, tier.block_timeout);
                 target.set_resend_bytes(resend_bytes);
