@@ -10,6 +10,8 @@ mod carbon_route;
 mod cli;
 /// Who comes from Coco 1.x keeps files, placement and dashboards.
 mod coco1x;
+/// What a connection loses is sent again on the next one.
+mod delivery;
 /// What Coco says about a name, a ring and its series is the same wherever it is asked.
 mod explain;
 /// The dependency rule between the crates.

@@ -17,6 +17,7 @@
 //! coco.stop();
 //! ```
 
+pub mod breaking;
 pub mod c_relay;
 pub mod carbon;
 pub mod coco;

@@ -136,6 +136,10 @@ pub struct TargetFates {
     pub dial_errors: u64,
     /// Connections that ended.
     pub disconnects: u64,
+    /// Sent, and kept to be written again if the connection breaks: these may not have arrived yet.
+    pub in_doubt: u64,
+    /// Written again after a connection broke; they stand in `sent` once. No more can have arrived twice.
+    pub resent: u64,
 }
 
 impl Ledger {
@@ -230,6 +234,8 @@ impl TargetFates {
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),
             disconnects: meters.disconnects.get(),
+            in_doubt: row.holders.iter().map(|target| target.in_doubt()).sum(),
+            resent: meters.resent.get(),
         }
     }
 

@@ -28,6 +28,18 @@ pub struct Plan {
     pub spool: Option<SpoolPlan>,
 }
 
+impl Plan {
+    /// Bytes kept of what was written to each target of `tier`: what the tier asks for, or an equal part of
+    /// what all targets together may have.
+    #[must_use]
+    pub fn resend_bytes(&self, tier: &TierPlan) -> usize {
+        let kept = |tier: &&TierPlan| tier.keeps_written();
+        let targets: usize = self.tiers.iter().filter(kept).map(|tier| tier.targets.len()).sum();
+        let part = self.limits.resend_bytes / targets.max(1);
+        if tier.keeps_written() { tier.resend_bytes.min(part) } else { 0 }
+    }
+}
+
 /// The disk half of all queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolPlan {
@@ -114,11 +126,19 @@ pub struct TierPlan {
     pub on_full: OnFull,
     /// How long a full queue may keep its TCP clients waiting before it sheds.
     pub block_timeout: Duration,
+    /// Bytes kept of what was written to a TCP target, to write them again when its connection breaks;
+    /// [`Plan::resend_bytes`] is what it has of them.
+    pub resend_bytes: usize,
     /// Largest datagram sent to a collectd or Graphite UDP target, in bytes.
     pub datagram_bytes_max: usize,
 }
 
 impl TierPlan {
+    /// Something is kept of what was written to its targets.
+    fn keeps_written(&self) -> bool {
+        self.protocol.has_connections() && self.resend_bytes > 0
+    }
+
     /// What the tier makes of a name that somebody asks for, and which bytes it hashes; `None` if no
     /// sample can come under it. What had to be put together stands in `scratch`.
     pub fn named<'a>(&self, name: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Named<'a>> {
@@ -156,6 +176,12 @@ pub enum TargetProtocol {
 }
 
 impl TargetProtocol {
+    /// Whether it is spoken over connections (TCP).
+    #[must_use]
+    pub const fn has_connections(self) -> bool {
+        matches!(self, Self::LineTcp | Self::Pickle)
+    }
+
     /// Whether its targets take collectd samples.
     #[must_use]
     pub const fn carries_collectd(self) -> bool {
@@ -194,6 +220,8 @@ pub struct TargetPlan {
 pub struct Limits {
     /// Longest Graphite line in bytes, its line end not counted.
     pub line_bytes_max: usize,
+    /// Bytes kept of what was written to all TCP targets together, to write them again.
+    pub resend_bytes: usize,
     /// Open client connections over all TCP listeners.
     pub connections_max: usize,
     /// Distinct series counted exactly for the `hash.*` counters; beyond it they are estimates.
@@ -206,6 +234,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             line_bytes_max: 4096,
+            resend_bytes: 64 << 20,
             connections_max: 10_000,
             series_max: 1_000_000,
             names_max: 10_000,

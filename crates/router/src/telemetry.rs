@@ -47,6 +47,7 @@ metrics_list! {
     TIER_ROUTED = "coco_tier_routed", "Samples given to the tier, by the number of owners that each had.";
     OFFERED = "coco_target_offered", "Samples that fell to the target.";
     SENT = "coco_target_sent", "Samples handed to the kernel, or stored by an embedded target.";
+    RESENT = "coco_target_resent", "Samples written again because a connection broke; they count as sent once.";
     SHED = "coco_target_shed", "Samples dropped on purpose, by target and reason.";
     WRITE_ERRORS = "coco_target_write_errors", "Failed writes to the target.";
     DIAL_ERRORS = "coco_target_dial_errors", "Failed attempts to resolve or connect.";

@@ -73,6 +73,7 @@ impl Changes {
         let (old, new) = (&before.limits, &after.limits);
         changes.limits = [
             ("line", old.line_bytes_max == new.line_bytes_max),
+            ("resend", old.resend_bytes == new.resend_bytes),
             ("connections", old.connections_max == new.connections_max),
             ("series", old.series_max == new.series_max),
             ("names", old.names_max == new.names_max),
@@ -177,6 +178,7 @@ fn sends_alike(a: &TierPlan, b: &TierPlan) -> bool {
     a.protocol == b.protocol
         && a.datagram_bytes_max == b.datagram_bytes_max
         && a.queue_bytes == b.queue_bytes
+        && a.resend_bytes == b.resend_bytes
         && a.block_timeout == b.block_timeout
 }
 

@@ -128,7 +128,7 @@ async fn apply(
     let before = shared.routes.load_full();
     let routes = Arc::new(before.next(&held.plan, &shared.registry));
     shared.roll.store(Arc::new(shared.roll.load().next(&routes, &held.listeners)));
-    bounds(&routes, &held.plan);
+    routes.set_bounds(&held.plan);
     for (slot, target) in only_in(&routes, &before) {
         held.serve(slot, &target).await;
     }
@@ -140,14 +140,6 @@ async fn apply(
     let until = Instant::now() + DRY_MAX;
     removed.iter().for_each(|listener| listener.lever.read_dry(until));
     only_in(&before, &routes).into_iter().map(|(_, target)| target).collect()
-}
-
-/// Gives the queues the bounds of the plan.
-fn bounds(routes: &Routes, plan: &Plan) {
-    let tiers = plan.tiers.iter().flat_map(|tier| tier.targets.iter().map(move |_| tier));
-    for (target, tier) in routes.targets.iter().zip(tiers) {
-        target.queue.set_bounds(tier.queue_bytes, tier.block_timeout);
-    }
 }
 
 /// The targets of `routes` that are not among those of `others`, with their slots.

@@ -11,12 +11,13 @@ pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod spool;
 pub(crate) mod stream;
+pub(crate) mod window;
 pub(crate) mod worker;
 
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -119,6 +120,10 @@ pub(crate) struct Target {
     pub(crate) store: Option<Arc<Store>>,
     /// Where its queue goes on on disk.
     pub(crate) link: Option<Link>,
+    /// Bytes that its worker keeps of what it has written, to write them again when a connection breaks.
+    resend_bytes: AtomicUsize,
+    /// Samples in those.
+    in_doubt: AtomicU64,
     state: AtomicU8,
     state_since: Mutex<Instant>,
     /// What its worker is to do.
@@ -131,6 +136,7 @@ pub(crate) struct Target {
 pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
+    pub(crate) resent: Counter,
     pub(crate) write_errors: Counter,
     pub(crate) dial_errors: Counter,
     pub(crate) disconnects: Counter,
@@ -148,6 +154,7 @@ impl Meters {
         Self {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
+            resent: counter(telemetry::RESENT),
             write_errors: counter(telemetry::WRITE_ERRORS),
             dial_errors: counter(telemetry::DIAL_ERRORS),
             disconnects: counter(telemetry::DISCONNECTS),
@@ -183,6 +190,8 @@ impl Target {
             meters: Meters::new(registry, &tier.name, plan),
             store: embedded.then(Arc::default),
             link: (tier.on_full == OnFull::Spool).then(Link::default),
+            resend_bytes: AtomicUsize::new(0),
+            in_doubt: AtomicU64::new(0),
             state: AtomicU8::new(0),
             state_since: Mutex::new(Instant::now()),
             lever: Lever::default(),
@@ -198,6 +207,26 @@ impl Target {
             && self.protocol == tier.protocol
             && self.queue.on_full() == tier.on_full
             && self.datagram_bytes_max == tier.datagram_bytes_max
+    }
+
+    /// Its worker keeps so many bytes of what it has written from now on.
+    pub(crate) fn set_resend_bytes(&self, bytes: usize) {
+        self.resend_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that its worker keeps of what it has written.
+    pub(crate) fn resend_bytes(&self) -> usize {
+        self.resend_bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many of the samples that are sent may not have arrived.
+    pub(crate) fn set_in_doubt(&self, samples: u64) {
+        self.in_doubt.store(samples, Ordering::Relaxed);
+    }
+
+    /// So many of the samples that are sent may not have arrived.
+    pub(crate) fn in_doubt(&self) -> u64 {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     /// It is in no tier any more, and no shard feeds it: what it holds is sent until then, at most.

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     io::{self, IoSlice},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
     os::fd::AsRawFd,
     time::Duration,
 };
@@ -17,10 +18,17 @@ use tokio::{
 /// Datagrams sent by one system call.
 pub(crate) const BATCH: usize = 64;
 
-/// Unacknowledged bytes end a connection after this long: a black hole would swallow them for hours.
-/// Not shorter, because Linux ends by it also the connection of a target that pauses so long, and what
-/// that one had not read is lost.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Unacknowledged bytes end a connection after this long: a black hole would swallow them for hours. Linux
+/// ends by it also the connection of a target that pauses so long; the window has what that one had not read.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same without a window: what a target that pauses had not read would be lost.
+const USER_TIMEOUT_UNKEPT: Duration = Duration::from_secs(60);
+
+/// Our own kernel may hold so much of the window unsent, and at least and at most so many bytes: it would take
+/// megabytes, beyond the window. What is under way is not bounded by this, so that it costs no speed.
+const UNSENT_PART: usize = 8;
+const UNSENT_BYTES: RangeInclusive<usize> = 16 * 1024..=256 * 1024;
 
 /// The network. Clones are the same one.
 pub(crate) trait Net: Clone + 'static {
@@ -29,8 +37,9 @@ pub(crate) trait Net: Clone + 'static {
     /// A UDP socket that is connected to a target.
     type Socket: Socket;
 
-    /// Connects; waits for as long as the system does.
-    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream>;
+    /// Connects; waits for as long as the system does. So many bytes of what is written will be kept, to be
+    /// written again.
+    async fn connect(&self, address: SocketAddr, resend_bytes: usize) -> io::Result<Self::Stream>;
 
     /// Opens a connected UDP socket.
     async fn open(&self, address: SocketAddr) -> io::Result<Self::Socket>;
@@ -77,10 +86,9 @@ impl Net for OsNet {
     type Stream = TcpStream;
     type Socket = OsSocket;
 
-    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    async fn connect(&self, address: SocketAddr, resend_bytes: usize) -> io::Result<TcpStream> {
         let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        prepare(&stream, resend_bytes)?;
         Ok(stream)
     }
 
@@ -93,6 +101,17 @@ impl Net for OsNet {
         socket.connect(address).await?;
         Ok(OsSocket { socket, headers: RefCell::new(MultiHeaders::preallocate(BATCH, None)) })
     }
+}
+
+fn prepare(stream: &TcpStream, window_bytes: usize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    if window_bytes == 0 {
+        return socket.set_tcp_user_timeout(Some(USER_TIMEOUT_UNKEPT));
+    }
+    let unsent = (window_bytes / UNSENT_PART).clamp(*UNSENT_BYTES.start(), *UNSENT_BYTES.end());
+    socket.set_tcp_notsent_lowat(u32::try_from(unsent).unwrap_or(u32::MAX))?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
 impl Stream for TcpStream {

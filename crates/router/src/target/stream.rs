@@ -1,7 +1,8 @@
 //! TCP targets: Graphite lines and pickle frames.
 //!
-//! Several chunks go out with one vectored write. When a connection breaks, sending goes on with the
-//! last whole line or frame on the next one; a line is never split across connections.
+//! Several chunks go out with one vectored write. When a connection breaks, its last bytes are written again
+//! on the next one ([`Window`](super::window::Window)), in whole lines or frames; what was cut comes behind
+//! them, then the rest. So the order holds, and a line is never split across connections.
 
 use std::{
     io::{self, IoSlice},
@@ -62,7 +63,9 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
 async fn connect<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option<N::Stream> {
     let meters = &outbox.target.meters;
     let address = place.find(outbox.target).await?;
-    let attempt = tokio::time::timeout(CONNECT_TIMEOUT, net.connect(address)).await;
+    let attempt =
+        tokio::time::timeout(CONNECT_TIMEOUT, net.connect(address, outbox.target.resend_bytes()))
+            .await;
     let error = match attempt {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error,
@@ -78,7 +81,8 @@ async fn connect<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Opt
 
 /// Sends until the connection ends (an error) or the queue is closed and empty.
 async fn send_all(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
-    // What an earlier connection delivered whole is not sent again.
+    resend(outbox, stream).await?;
+    // What an earlier connection took whole stands in the window.
     outbox.written = outbox.chunks.front().map_or(0, |chunk| chunk.start);
     loop {
         if outbox.chunks.is_empty() {
@@ -115,6 +119,29 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<(
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Writes the window again. This goes on also when the queue has come to its end meanwhile.
+async fn resend(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
+    while !outbox.window.is_written() {
+        match stream.try_write_vectored(&outbox.window.slices()) {
+            Ok(bytes) => {
+                let samples = outbox.window.wrote(bytes);
+                outbox.target.meters.resent.add(samples);
+                tokio::task::yield_now().await;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::select! {
+                biased;
+                ended = ended(stream) => return Err(ended),
+                writable = stream.writable() => writable?,
+            },
+            Err(error) => {
+                outbox.target.meters.write_errors.add(1);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns when the peer has closed: a target answers nothing, so all it can say is that it ends.

@@ -7,7 +7,7 @@ use crate::{
     plan::TargetProtocol,
     shared::Shared,
     stage::Stages,
-    target::{Shed, State, Target, connect::Backoff, datagram, net::Net, stream},
+    target::{Shed, State, Target, connect::Backoff, datagram, net::Net, stream, window::Window},
 };
 
 /// Bytes taken from the queue at once.
@@ -46,11 +46,14 @@ pub(crate) struct Outbox<'a> {
     pub(crate) chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that its connection took.
     pub(crate) written: usize,
+    /// What was written before it, for the next connection.
+    pub(crate) window: Window,
 }
 
 impl<'a> Outbox<'a> {
     fn new(target: &'a Target, shared: &'a Shared) -> Self {
-        Self { target, shared, chunks: VecDeque::new(), written: 0 }
+        let window = Window::default();
+        Self { target, shared, chunks: VecDeque::new(), written: 0, window }
     }
 
     /// Everything is settled or on disk, and no more will come.
@@ -72,10 +75,13 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// The connection is gone: whole units that it took are sent, the rest goes to the next one. What came
-    /// from the queue goes back there, so that it can wait on disk.
+    /// The connection is gone: whole units that it took are sent, the rest goes to the next one, behind the
+    /// window. What came from the queue goes back there, so that it can wait on disk.
     pub(crate) fn cut(&mut self) {
         let written = std::mem::take(&mut self.written);
+        self.keep_written(written);
+        self.window.rewind();
+        self.target.set_in_doubt(self.window.samples());
         if let Some(chunk) = self.chunks.front_mut() {
             let (from_disk, samples) = (chunk.spooled.is_some(), chunk.settle(written));
             self.sent(from_disk, samples);
@@ -137,10 +143,22 @@ impl<'a> Outbox<'a> {
         while let Some(chunk) = self.chunks.front()
             && self.written >= chunk.bytes.len()
         {
-            self.written -= chunk.bytes.len();
-            let (from_disk, samples) = (chunk.spooled.is_some(), chunk.samples);
+            let (end, from_disk, samples) =
+                (chunk.bytes.len(), chunk.spooled.is_some(), chunk.samples);
+            self.written -= end;
+            self.keep_written(end);
             self.drop_first();
             self.sent(from_disk, samples);
+        }
+    }
+
+    /// Keeps the whole units among the first `end` bytes of the first chunk, in case that they do not arrive.
+    fn keep_written(&mut self, end: usize) {
+        self.window.set_bound(self.target.resend_bytes());
+        if let Some(chunk) = self.chunks.front() {
+            self.window.keep(chunk, end);
+            // Told before they are counted as sent: what is beyond doubt has arrived.
+            self.target.set_in_doubt(self.window.samples());
         }
     }
 

@@ -38,6 +38,7 @@ pub(crate) fn tier(
         ring: Ring::build(Algorithm::Xxh3, &members, replicas).unwrap(),
         targets: ports.iter().map(target).collect(),
         queue_bytes: 16 << 20,
+        resend_bytes: 1 << 20,
         on_full: OnFull::Block,
         block_timeout: LONG,
         datagram_bytes_max: 1452,

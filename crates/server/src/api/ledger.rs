@@ -74,5 +74,7 @@ pub(super) fn target(target: &TargetFates) -> Value {
         "write_errors": target.write_errors,
         "dial_errors": target.dial_errors,
         "disconnects": target.disconnects,
+        "in_doubt": target.in_doubt,
+        "resent": target.resent,
     })
 }

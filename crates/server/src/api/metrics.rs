@@ -47,13 +47,15 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
     let mut queued = Vec::new();
     let mut bytes = Vec::new();
     let mut in_flight = Vec::new();
+    let mut in_doubt = Vec::new();
     for tier in &ledger.tiers {
         for target in &tier.targets {
             let labels = vec![("tier", tier.name.clone()), ("target", target.label.clone())];
             queued.push((labels.clone(), float(target.queued)));
             let queued_bytes = u64::try_from(target.queued_bytes).unwrap_or(u64::MAX);
             bytes.push((labels.clone(), float(queued_bytes)));
-            in_flight.push((labels, float(target.in_flight)));
+            in_flight.push((labels.clone(), float(target.in_flight)));
+            in_doubt.push((labels, float(target.in_doubt)));
         }
     }
     let (mut keys, mut series, mut rings) = (Vec::new(), Vec::new(), Vec::new());
@@ -73,6 +75,11 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
         ("coco_target_queued", "Samples waiting for the target.", queued),
         ("coco_target_queued_bytes", "Bytes waiting for the target.", bytes),
         ("coco_target_in_flight", "Samples taken from the queue and not yet sent.", in_flight),
+        (
+            "coco_target_in_doubt",
+            "Samples sent that are kept to be sent again if the connection breaks.",
+            in_doubt,
+        ),
         ("coco_hash_keys", "Distinct keys (collectd hosts, Graphite names) of the target.", keys),
         ("coco_hash_series", "Distinct series of the target.", series),
         ("coco_ring_info", "1; the labels tell the ring of the tier.", rings),

@@ -151,6 +151,8 @@ fn fates(target: &TargetFates) -> Value {
         ("sent_live", target.sent),
         ("queued", target.queued),
         ("in_flight", target.in_flight),
+        ("in_doubt", target.in_doubt),
+        ("resent", target.resent),
     ];
     let numbers = numbers.into_iter().map(|(name, count)| (name.to_owned(), count.into()));
     let shed = target.shed.iter().map(|(why, count)| (format!("shed_{why}"), (*count).into()));

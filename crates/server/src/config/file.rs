@@ -76,6 +76,7 @@ pub(super) struct Tier {
     pub(super) queue: Option<Leaf>,
     pub(super) on_full: Option<Leaf>,
     pub(super) block_timeout: Option<Leaf>,
+    pub(super) resend: Option<Leaf>,
     pub(super) max_packet_size: Option<Leaf>,
     pub(super) targets: Option<Node<Target>>,
 }
@@ -129,6 +130,7 @@ pub(super) struct Limits {
     pub(super) block_timeout: Option<Leaf>,
     pub(super) drain_timeout: Option<Leaf>,
     pub(super) line: Option<Leaf>,
+    pub(super) resend: Option<Leaf>,
     pub(super) connections: Option<Leaf>,
     pub(super) series: Option<Leaf>,
     pub(super) names: Option<Leaf>,

@@ -56,6 +56,7 @@ pub(crate) fn tier(
         ring: Ring::build(Algorithm::Xxh3, &members, replicas).unwrap(),
         targets: ids.into_iter().map(target).collect(),
         queue_bytes: 1 << 20,
+        resend_bytes: 1 << 20,
         on_full: OnFull::Block,
         block_timeout: Duration::from_secs(5),
         datagram_bytes_max: 1452,

@@ -68,6 +68,7 @@ fn process(
     };
     let queue_bytes = size("queue", &section.queue, tiers::QUEUE_BYTES, QUEUE_BYTES_DEFAULT);
     let line_bytes_max = size("line", &section.line, 64..=64 << 10, default.line_bytes_max);
+    let resend_bytes = size("resend", &section.resend, tiers::RESEND_BYTES, default.resend_bytes);
     let mut count = |key, leaf: &Option<Leaf>, range, default| {
         let read = findings.read(&at.key(key), leaf.as_ref(), findings::integer(range));
         read.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
@@ -80,7 +81,7 @@ fn process(
         findings.read(&at.key(key), leaf.as_ref(), findings::duration).unwrap_or(default)
     };
     Process {
-        limits: Limits { line_bytes_max, connections_max, series_max, names_max },
+        limits: Limits { line_bytes_max, resend_bytes, connections_max, series_max, names_max },
         drain_timeout: time("drain_timeout", &section.drain_timeout, DRAIN_TIMEOUT_DEFAULT),
         queue_bytes,
         block_timeout: time("block_timeout", &section.block_timeout, BLOCK_TIMEOUT_DEFAULT),

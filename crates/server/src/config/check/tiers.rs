@@ -78,6 +78,7 @@ fn tier(
     let on_full = on_full(section, at, protocol, around, findings);
     let timeout = section.block_timeout.as_ref();
     let block_timeout = findings.read(&at.key("block_timeout"), timeout, findings::duration);
+    let resend_bytes = resend_bytes(section, at, protocol, findings);
     let datagram_bytes_max = datagram_bytes_max(section, at, protocol, findings);
     let form = match protocol {
         Some(TargetProtocol::Embedded) => Form::Name,
@@ -103,6 +104,7 @@ fn tier(
         queue_bytes: queue_bytes.unwrap_or(around.queue_bytes),
         on_full,
         block_timeout: block_timeout.unwrap_or(around.block_timeout),
+        resend_bytes,
         datagram_bytes_max,
     })
 }
@@ -195,6 +197,25 @@ fn datagram_bytes_max(
     read.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(DATAGRAM_BYTES_DEFAULT)
 }
 
+/// How much is kept of what was written, where that can be known to be lost.
+fn resend_bytes(
+    section: &file::Tier,
+    at: &KeyPath,
+    protocol: Option<TargetProtocol>,
+    findings: &mut Findings<'_>,
+) -> usize {
+    let at = at.key("resend");
+    let leaf = section.resend.as_ref();
+    let read = findings.read(&at, leaf, findings::size(RESEND_BYTES));
+    if leaf.is_some() && protocol.is_some_and(|protocol| !protocol.has_connections()) {
+        findings.fault(
+            &at,
+            "only TCP targets are sent again what a connection lost; leave the key out",
+        );
+    }
+    read.unwrap_or(RESEND_BYTES_DEFAULT)
+}
+
 /// Names the targets that are our own sockets, and notes those that may be.
 fn loops(
     targets: &[Target],
@@ -230,6 +251,12 @@ fn loops(
 
 /// Less would shed at every hiccup; more is a typing error.
 pub(super) const QUEUE_BYTES: RangeInclusive<u64> = 64 << 10..=64 << 30;
+
+/// 0 keeps nothing; more than the largest queue is a typing error.
+pub(super) const RESEND_BYTES: RangeInclusive<u64> = 0..=64 << 30;
+
+/// What a target that was killed had not read, on a machine with Linux' usual buffers.
+const RESEND_BYTES_DEFAULT: usize = 1 << 20;
 
 /// What collectd takes for its `MaxPacketSize`, up to the largest UDP payload over IPv4.
 const DATAGRAM_BYTES: RangeInclusive<u64> = 1024..=65_507;

@@ -101,9 +101,22 @@ fn tiers_take_from_limits_what_they_do_not_say() {
     assert_eq!(b.ring.algorithm(), Algorithm::Coco);
     assert_eq!(config.drain_timeout, Duration::from_secs(3600));
     let limits =
-        Limits { line_bytes_max: 64, connections_max: 1, series_max: 1000, names_max: 10_000 };
+        Limits { line_bytes_max: 64, connections_max: 1, series_max: 1000, ..Limits::default() };
     assert_eq!(config.plan.limits, limits);
     assert_eq!(config.api, address("127.0.0.1", 9090));
+}
+
+#[test]
+fn targets_share_what_is_kept_to_be_sent_again() {
+    let config = parse(&with_tiers(
+        "[tiers.a]\nprotocol = \"graphite\"\ntargets = [\"a:1\", \"b:1\"]\n\
+         [tiers.b]\nprotocol = \"graphite-pickle\"\nresend = 70000\ntargets = [\"a:2\", \"b:2\"]\n\
+         [tiers.c]\nprotocol = \"graphite\"\nresend = 0\ntargets = [\"a:3\", \"b:3\"]\n\
+         [tiers.d]\ntargets = [\"a:4\"]\n\
+         [limits]\nresend = \"400KB\"",
+    ));
+    let bytes = config.plan.tiers.iter().map(|tier| config.plan.resend_bytes(tier));
+    assert_eq!(bytes.collect::<Vec<_>>(), [100_000, 70_000, 0, 0]);
 }
 
 #[test]
