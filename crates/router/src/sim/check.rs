@@ -260,7 +260,10 @@ impl Check {
                     account.jumbled = account.fates.keys().map(|s| (s.key, s.number)).collect();
                 }
                 if end != End::Stop {
-                    account.may_repeat += account.taken.saturating_sub(row.sent + row.resent);
+                    // Of a chunk that was half written.
+                    let unsettled = account.taken.saturating_sub(row.sent + row.resent);
+                    account.may_repeat += unsettled;
+                    account.in_doubt += unsettled;
                 }
             }
             (account.offered, account.taken) = (0, 0);
