@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 
 use coco_ring::Key;
 
-use super::{plans::filter_of, sample::Sample};
+use super::{
+    plans::{KEEPS_ALL, filter_of},
+    sample::Sample,
+};
 use crate::{
     ledger::{Ledger, TargetFates, TierFates},
     plan::TargetProtocol,
@@ -41,8 +44,8 @@ pub(super) struct Account {
     pub(super) id: String,
     pub(super) protocol: TargetProtocol,
     fates: BTreeMap<Sample, Fate>,
-    /// The number taken last, by key.
-    last: BTreeMap<u32, u32>,
+    /// The order of what was taken for the first time.
+    order: Order,
     /// Two workers may serve it at once: a reload took it out and brought it back, or changed it.
     pub(super) unordered: bool,
     /// Copies offered and taken in the present life.
@@ -54,6 +57,12 @@ pub(super) struct Account {
     shed: u64,
     /// In memory when the process was killed.
     in_memory: u64,
+    /// Written again after a connection broke.
+    resent: u64,
+    /// In the windows of connections at the end of lives.
+    in_doubt: u64,
+    /// More bytes are kept of what was written than a connection takes before they are read.
+    pub(super) keeps_all: bool,
     /// Not safe on disk when the machine crashed.
     pub(super) unsafe_on_disk: u64,
     /// Some of what is on disk could not be synced, by this life or one before.
@@ -71,6 +80,22 @@ struct Fate {
     taken: u32,
     arrived: u32,
     lost: u32,
+}
+
+/// The order of samples on one connection, or over several without what is written again.
+#[derive(Debug, Default)]
+pub(super) struct Order(BTreeMap<u32, u32>);
+
+impl Order {
+    /// These come next; tells which one does not.
+    pub(super) fn follow(&mut self, samples: &[Sample]) -> Option<String> {
+        let late = |&sample: &Sample| {
+            let last = self.0.insert(sample.key, sample.number);
+            last.filter(|&last| last >= sample.number).map(|last| (sample, last))
+        };
+        let (sample, last) = samples.iter().find_map(late)?;
+        Some(format!("{sample:?} comes after {last}"))
+    }
 }
 
 /// How a life of the router ended.
@@ -143,6 +168,10 @@ impl Check {
                         .entry(port)
                         .or_insert_with(|| Account::new(&tier.name, &member.id, tier.protocol));
                     account.offered += 1;
+                    let target = routes.targets.iter().find(|t| t.plan.label == member.id);
+                    if account.fates.is_empty() {
+                        account.keeps_all = target.is_some_and(|t| t.resend_bytes() >= KEEPS_ALL);
+                    }
                     account.fates.entry(sample).or_default();
                     self.note(1, sample, port);
                 }
@@ -151,8 +180,8 @@ impl Check {
         }
     }
 
-    /// The kernel has taken these for the target behind a port.
-    pub(super) fn taken(&mut self, port: u16, samples: &[Sample]) {
+    /// The kernel has taken these for the target behind a port, on a connection with this order.
+    pub(super) fn taken(&mut self, port: u16, samples: &[Sample], on: &mut Order) {
         self.say(|| format!("{port} takes {}", samples_shown(samples)));
         for &sample in samples {
             self.note(2, sample, port);
@@ -160,7 +189,7 @@ impl Check {
                 self.fault(format!("{sample:?} was sent to port {port}, where nothing belongs"));
                 continue;
             };
-            if let Err(fault) = account.take(sample) {
+            if let Err(fault) = account.take(sample, on) {
                 self.fault(fault);
             }
         }
@@ -222,13 +251,19 @@ impl Check {
                     faults.push(format!("held behind the end:\n{}", target_shown(row)));
                 }
                 account.shed += row.shed();
+                account.may_repeat += row.resent;
+                account.resent += row.resent;
+                account.in_doubt += row.in_doubt;
                 account.in_memory += held;
                 account.on_disk = row.spooled;
                 if std::mem::take(&mut account.stuck) && end == End::Stop {
                     account.jumbled = account.fates.keys().map(|s| (s.key, s.number)).collect();
                 }
                 if end != End::Stop {
-                    account.may_repeat += account.taken.saturating_sub(row.sent);
+                    // Of a chunk that was half written.
+                    let unsettled = account.taken.saturating_sub(row.sent + row.resent);
+                    account.may_repeat += unsettled;
+                    account.in_doubt += unsettled;
                 }
             }
             (account.offered, account.taken) = (0, 0);
@@ -241,7 +276,8 @@ impl Check {
     pub(super) fn begin_life(&mut self, ledger: &Ledger, before: Option<End>) {
         let mut faults = Vec::new();
         for account in self.accounts.values_mut() {
-            let found = row(ledger, account).map_or(0, |row| row.recovered);
+            // What a target of the past left stays on disk until it is one of the present again.
+            let Some(found) = row(ledger, account).map(|row| row.recovered) else { continue };
             let more = found.saturating_sub(account.on_disk);
             let fewer = account.on_disk.saturating_sub(found);
             account.may_repeat += if before == Some(End::Crash) { found } else { more };
@@ -253,7 +289,7 @@ impl Check {
                 ));
             }
             if more > 0 || before != Some(End::Stop) {
-                account.last.clear();
+                account.order = Order::default();
             }
             account.on_disk = 0;
             // What a crash leaves is safe.
@@ -297,9 +333,10 @@ fn target_shown(row: &TargetFates) -> String {
     let shed = row.shed.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
     let TargetFates { label, state, offered, sent, queued, in_flight, spooled, recovered, .. } =
         row;
+    let TargetFates { resent, in_doubt, .. } = row;
     format!(
         "  {label} {state}: offered {offered} + recovered {recovered} = sent {sent} + queued {queued} \
-         + in flight {in_flight} + spooled {spooled} + shed {shed:?}"
+         + in flight {in_flight} + spooled {spooled} + shed {shed:?}; resent {resent}, in doubt {in_doubt}"
     )
 }
 
@@ -316,7 +353,7 @@ impl Account {
             id: id.to_owned(),
             protocol,
             fates: BTreeMap::new(),
-            last: BTreeMap::new(),
+            order: Order::default(),
             unordered: false,
             offered: 0,
             taken: 0,
@@ -324,6 +361,9 @@ impl Account {
             may_repeat: 0,
             shed: 0,
             in_memory: 0,
+            resent: 0,
+            in_doubt: 0,
+            keeps_all: false,
             unsafe_on_disk: 0,
             unsynced: false,
             on_disk: 0,
@@ -332,23 +372,22 @@ impl Account {
         }
     }
 
-    fn take(&mut self, sample: Sample) -> Result<(), String> {
+    fn take(&mut self, sample: Sample, on: &mut Order) -> Result<(), String> {
         self.taken += 1;
         let Some(fate) = self.fates.get_mut(&sample) else {
             return Err(format!("{}: {sample:?} was never offered to it", self.id));
         };
         fate.taken += 1;
-        if fate.taken > 1 {
-            self.duplicates += 1;
-        }
+        let is_first = fate.taken == 1;
+        self.duplicates += u64::from(!is_first);
         if self.jumbled.get(&sample.key).is_some_and(|&number| sample.number <= number) {
             return Ok(());
         }
-        let last = self.last.insert(sample.key, sample.number);
-        match last.filter(|&last| last >= sample.number && !self.unordered) {
-            Some(last) => Err(format!("{}: {sample:?} comes after {last}", self.id)),
-            None => Ok(()),
-        }
+        let fault = on.follow(&[sample]).or_else(|| match is_first && !self.unordered {
+            true => self.order.follow(&[sample]),
+            false => None,
+        });
+        fault.map_or(Ok(()), |fault| Err(format!("{}: {fault}", self.id)))
     }
 
     fn absent(&self) -> Option<String> {
@@ -359,8 +398,8 @@ impl Account {
         let is_stream = matches!(self.protocol, TargetProtocol::LineTcp | TargetProtocol::Pickle);
         // What a connection took in the middle of a chunk is settled with the chunk.
         let unsettled = if is_stream { row.in_flight + row.spooled } else { 0 };
-        let good =
-            row.offered == self.offered && (row.sent..=row.sent + unsettled).contains(&self.taken);
+        let sent = row.sent + row.resent;
+        let good = row.offered == self.offered && (sent..=sent + unsettled).contains(&self.taken);
         let (offered, taken) = (self.offered, self.taken);
         (!good).then(|| {
             format!("{}: offered {offered}, taken {taken}, but\n{}", self.id, target_shown(row))
@@ -376,10 +415,21 @@ impl Account {
             }
         }
         let missing = self.fates.values().filter(|fate| fate.taken == 0).count() as u64;
-        let most = self.shed + self.in_memory + self.unsafe_on_disk;
-        let least = if violent { 0 } else { self.shed.saturating_sub(self.may_repeat) };
+        // What is on disk at the end is for a target of the past.
+        let most = self.shed + self.in_memory + self.unsafe_on_disk + self.on_disk;
+        let least = match violent {
+            true => 0,
+            false => self.on_disk + self.shed.saturating_sub(self.may_repeat - self.resent),
+        };
         if !(least..=most).contains(&missing) {
-            faults.push(format!("{id}: {missing} are missing, not {least} to {most}: {self:?}"));
+            faults.push(format!("{id}: {missing} are missing, not {least} to {most}"));
+        }
+        let gone = self.fates.values().filter(|fate| fate.taken > 0 && fate.arrived == 0).count();
+        if self.keeps_all && !self.unordered && gone as u64 > self.in_doubt {
+            faults.push(format!(
+                "{id}: {gone} got lost with connections, at most {} may",
+                self.in_doubt
+            ));
         }
         if self.duplicates > self.may_repeat {
             let (came, may) = (self.duplicates, self.may_repeat);

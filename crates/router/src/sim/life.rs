@@ -252,6 +252,15 @@ impl Life {
             Ok(_) => {
                 check.say(|| format!("reload\n{}", tiers_shown(&plan)));
                 self.plan = plan;
+                for target in &before.targets {
+                    let goes_on = now.targets.iter().any(|other| Arc::ptr_eq(other, target));
+                    if let Some(account) = check.account(&target.plan.label)
+                        && !goes_on
+                    {
+                        // What is in doubt at its end is told by nobody.
+                        account.keeps_all = false;
+                    }
+                }
                 for target in &now.targets {
                     let goes_on = before.targets.iter().any(|other| Arc::ptr_eq(other, target));
                     if let Some(account) = check.account(&target.plan.label)

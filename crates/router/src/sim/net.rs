@@ -13,7 +13,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    check::Check,
+    check::{Check, Order},
     random::Random,
     sample::{in_datagram, take_units},
 };
@@ -93,6 +93,7 @@ struct Ends {
     read: Vec<u8>,
     state: PipeState,
     moved_at: Instant,
+    order: Order,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,6 +330,7 @@ impl Net for SimNet {
             read: Vec::new(),
             state: PipeState::Open,
             moved_at: Instant::now(),
+            order: Order::default(),
         };
         let pipe = Rc::new(Pipe {
             host,
@@ -380,7 +382,7 @@ impl SimStream {
         let mut check = self.net.0.check.borrow_mut();
         match take_units(&mut ends.taken, self.pipe.host.protocol) {
             Ok(samples) => {
-                check.taken(port, &samples);
+                check.taken(port, &samples, &mut ends.order);
                 if lost {
                     check.lost(port, &samples);
                 }
@@ -437,7 +439,7 @@ impl Stream for SimStream {
             // The kernel does not know yet that nobody reads any more.
             PipeState::Ended => {
                 ends.state = PipeState::Reset;
-                usize::MAX
+                self.pipe.host.window
             }
             PipeState::Closed | PipeState::Reset => return Err(ErrorKind::BrokenPipe.into()),
         };
@@ -491,7 +493,7 @@ impl SimSocket {
         let arrives = matches!(udp.host.mode.get(), Mode::Up | Mode::Slow(_))
             && (self.net.0.calm.get() || !random.one_in(30));
         let mut check = self.net.0.check.borrow_mut();
-        check.taken(udp.host.port, &samples);
+        check.taken(udp.host.port, &samples, &mut Order::default());
         if arrives {
             check.arrived(udp.host.port, &samples);
         } else {

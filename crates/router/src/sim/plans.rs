@@ -18,13 +18,29 @@ pub(super) const ROOT: &str = "/spool";
 /// Most targets of a tier.
 const TARGETS_MAX: u64 = 4;
 
-/// What the targets of each tier speak in a world: what is behind an address does not change.
-pub(super) type Kinds = [(&'static str, TargetProtocol); 3];
+/// What the targets of a tier speak in a world, and how many written bytes are kept for them: what is behind an
+/// address does not change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    name: &'static str,
+    protocol: TargetProtocol,
+    resend_bytes: usize,
+}
+
+/// Of each tier.
+pub(super) type Kinds = [Kind; 3];
+
+/// More bytes than a connection takes before they are read.
+pub(super) const KEEPS_ALL: usize = 100_000;
 
 pub(super) fn kinds(random: &Random) -> Kinds {
     use TargetProtocol::{Collectd, LineTcp, LineUdp, Pickle};
     let kinds = [Collectd, Collectd, LineTcp, LineTcp, LineTcp, LineUdp, Pickle];
-    ["a", "b", "c"].map(|name| (name, random.pick(&kinds)))
+    ["a", "b", "c"].map(|name| Kind {
+        name,
+        protocol: random.pick(&kinds),
+        resend_bytes: random.pick(&[0, 500, KEEPS_ALL, KEEPS_ALL]),
+    })
 }
 
 pub(super) fn plan(kinds: &Kinds, random: &Random) -> Plan {
@@ -72,7 +88,8 @@ fn address(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
 }
 
-fn tier((name, protocol): (&str, TargetProtocol), random: &Random) -> TierPlan {
+fn tier(kind: Kind, random: &Random) -> TierPlan {
+    let Kind { name, protocol, resend_bytes } = kind;
     let on_full = match random.below(6) {
         0 => OnFull::Block,
         1 => OnFull::ShedOldest,
@@ -88,9 +105,9 @@ fn tier((name, protocol): (&str, TargetProtocol), random: &Random) -> TierPlan {
         targets: Vec::new(),
         queue_bytes: 0,
         on_full,
-        replay: Replay::InOrder,
         block_timeout: Duration::ZERO,
-        resend_bytes: 0,
+        resend_bytes,
+        replay: Replay::InOrder,
         datagram_bytes_max: 1452,
     };
     set_bounds(&mut tier, random);
@@ -156,7 +173,7 @@ pub(super) fn other(plan: &Plan, kinds: &Kinds, random: &Random) -> Plan {
     if random.one_in(4) {
         match plan.tiers.len() {
             1 | 2 => {
-                let free = |(name, _): &&_| plan.tiers.iter().all(|tier| tier.name != *name);
+                let free = |kind: &&Kind| plan.tiers.iter().all(|tier| tier.name != kind.name);
                 let new = kinds.iter().find(free).map(|kind| tier(*kind, random));
                 plan.tiers.extend(new);
             }

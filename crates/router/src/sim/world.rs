@@ -95,6 +95,10 @@ impl World {
         self.heal().await;
         self.drain(&life).await?;
         life.stop(Duration::from_secs(10), false).await;
+        while !self.net.is_idle() {
+            // Windows that were written again meanwhile.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         self.check.borrow_mut().settle(violent);
         self.judge()?;
         let check = self.check.borrow();
