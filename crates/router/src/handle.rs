@@ -106,9 +106,9 @@ impl Handle {
         self.shared.routes.load().tiers.iter().for_each(|tier| tier.lookups.add(count));
     }
 
-    /// All fates, exact at one moment.
-    pub fn ledger(&self) -> Ledger {
-        Ledger::take(&self.shared)
+    /// All fates, exact at one moment, which is a few milliseconds ago at most.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Ledger::recent(&self.shared)
     }
 
     /// The registry of all counters.

@@ -15,7 +15,12 @@
 //! A snapshot is taken while the [`Gate`] is shut, so it is exact also while samples flow. What is
 //! queued is counted chunk by chunk then, not carried along as a total: a chunk that got lost shows.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use crate::{
     roll::{TargetRow, TierRow},
@@ -27,6 +32,9 @@ use crate::{
     },
     telemetry::Reading,
 };
+
+/// A snapshot of this age is as good as a new one.
+const RECENT: Duration = Duration::from_millis(2);
 
 /// Shards and workers pass it once per batch while they count; a snapshot shuts it for a moment.
 #[derive(Debug, Default)]
@@ -227,6 +235,19 @@ impl Ledger {
         }
         self.tiers.iter().for_each(|tier| tier.faults(&mut faults));
         faults
+    }
+
+    /// The last snapshot, or one taken now if that is older: shards wait while the gate is shut, and many may ask.
+    pub(crate) fn recent(shared: &Shared) -> Arc<Self> {
+        let mut last = shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, ledger)) = &*last
+            && at.elapsed() < RECENT
+        {
+            return Arc::clone(ledger);
+        }
+        let ledger = Arc::new(Self::take(shared));
+        *last = Some((Instant::now(), Arc::clone(&ledger)));
+        ledger
     }
 
     /// The snapshot of `shared`, taken with the gate shut.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     census::{Arrival, Census},
     handover::Heir,
-    ledger::Gate,
+    ledger::{Gate, Ledger},
     listen::Listener,
     loops::Loops,
     pipeline::Source,
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     /// When each shard last showed that it lives, in milliseconds since `started`.
     heartbeats: Vec<AtomicU64>,
     started: Instant,
+    /// The last snapshot that somebody asked for, and when.
+    pub(crate) snapshot: Mutex<Option<(Instant, Arc<Ledger>)>>,
     /// Bytes that all queues together held when last looked at.
     memory: AtomicUsize,
     pub(crate) loops: Loops,
@@ -82,6 +84,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             started: Instant::now(),
+            snapshot: Mutex::default(),
             memory: AtomicUsize::new(0),
             loops: Loops::default(),
             doubts: ArcSwap::default(),

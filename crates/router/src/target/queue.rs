@@ -143,16 +143,18 @@ impl Queue {
         self.room.notify_waiters();
     }
 
-    /// Bytes in memory: queued, and taken but not recycled.
+    /// Bytes in memory, filled or not: queued, and taken but not recycled.
     pub(crate) fn footprint(&self) -> usize {
         let inner = self.lock();
-        inner.bytes + inner.taken
+        inner.footprint() + inner.taken
     }
 
-    /// Another bound from the memory of all queues together; `usize::MAX` is none.
+    /// Its memory is to come down to so many bytes; `usize::MAX` lifts that.
     pub(crate) fn set_level(&self, level: usize) {
         let mut inner = self.lock();
-        inner.level = level;
+        // The bound is one of content, and memory is not all filled.
+        let filled = inner.bytes.saturating_mul(100) / inner.footprint().max(1);
+        inner.level = if level == usize::MAX { level } else { level / 100 * filled.min(100) };
         self.make_room(&mut inner);
     }
 
@@ -226,17 +228,18 @@ impl Queue {
         batch: &mut VecDeque<Chunk>,
         bytes: usize,
     ) {
-        let mut taken = 0;
+        let (mut taken, mut charged) = (0, 0);
         while taken < bytes
             && let Some(mut chunk) = inner.chunks.pop_front()
         {
-            chunk.charge = chunk.weight();
-            taken += chunk.charge;
+            chunk.charge = chunk.footprint();
+            charged += chunk.charge;
+            taken += chunk.weight();
             inner.in_flight += chunk.samples;
             batch.push_back(chunk);
         }
         inner.bytes -= taken;
-        inner.taken += taken;
+        inner.taken += charged;
         self.make_room(&mut inner);
     }
 
@@ -422,9 +425,17 @@ impl Inner {
             last.append(chunk);
             chunk.clear();
         } else {
+            // A backlog: nothing is joined to this one any more.
+            if let Some(last) = self.chunks.back_mut() {
+                last.shrink();
+            }
             let spare = self.spares.pop().unwrap_or_default();
             self.chunks.push_back(std::mem::replace(chunk, spare));
         }
+    }
+
+    fn footprint(&self) -> usize {
+        self.chunks.iter().map(Chunk::footprint).sum()
     }
 
     /// Sheds whole chunks, oldest first, until at most `bytes` are left.
