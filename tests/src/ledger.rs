@@ -109,6 +109,9 @@ impl Ledger {
             let fates = gone_on + sum(&["sent", "queued", "in_flight", "spooled"]);
             let fates = fates + by_reason(&target["shed"], "");
             assert_eq!(sum(&["offered", "recovered", "taken_over"]), fates, "fates of {target}");
+            let from_disk = sum(&["replayed", "shed_on_disk", "rerouted", "spooled"]);
+            let on_disk = sum(&["to_disk", "recovered"]) - sum(&["inherited"]);
+            assert_eq!(on_disk, from_disk, "what was on disk for {target}");
         }
     }
 

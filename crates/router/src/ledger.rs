@@ -5,9 +5,10 @@
 //! 1. per listener: raw = ok + partial + bad
 //! 2. decoded + notifications = filtered + unroutable + routed
 //! 3. per tier: what fell to its targets = samples that it was given x replicas at that time
-//! 4. per target: offered + recovered + taken over
-//!    = sent + shed + rerouted + queued + in flight + spooled + handed over
-//! 5. per tier: taken over = rerouted
+//! 4. per target, in memory: offered + inherited + taken over
+//!    = sent live + shed live + to disk + queued + in flight + handed over
+//! 5. per target, on disk: to disk + found there = replayed + shed there + rerouted + spooled
+//! 6. per tier: taken over = rerouted
 //!
 //! They hold over reloads too: what was taken out keeps its row, and each batch is counted by the routes
 //! that it took.
@@ -155,6 +156,14 @@ pub struct TargetFates {
     /// On disk already when the process began, or taken over from the process before it; these were not
     /// offered to it.
     pub recovered: u64,
+    /// Of those: taken over from the process before it.
+    pub inherited: u64,
+    /// Moved to disk.
+    pub to_disk: u64,
+    /// Of those sent: came from disk.
+    pub replayed: u64,
+    /// Of those shed: were on disk.
+    pub shed_on_disk: u64,
     /// Spooled for another target of the tier, and come here.
     pub taken_over: u64,
     /// Spooled for it, and gone on to another target of the tier.
@@ -335,15 +344,7 @@ impl TierFates {
             ));
         }
         for target in self.targets.iter().filter(|target| target.residual() > 0) {
-            let TargetFates { label, offered, recovered, taken_over, sent, .. } = target;
-            let TargetFates { rerouted, queued, in_flight, spooled, handed_over, .. } = target;
-            let shed = target.shed();
-            faults.push(format!(
-                "tier {}, target {label}: offered {offered} + recovered {recovered} + taken over \
-                 {taken_over}, but sent {sent} + shed {shed} + rerouted {rerouted} + queued {queued} \
-                 + in flight {in_flight} + spooled {spooled} + handed over {handed_over}",
-                self.name
-            ));
+            faults.push(format!("tier {}, {target:?}", self.name));
         }
     }
 
@@ -351,7 +352,7 @@ impl TierFates {
         self.targets.iter().map(count).sum()
     }
 
-    /// What equations 3 to 5 leave unexplained in this tier.
+    /// What equations 3 to 6 leave unexplained in this tier.
     pub fn residual(&self) -> u64 {
         let unplaced = self.due.abs_diff(self.offered())
             + self.sum(|target| target.taken_over).abs_diff(self.sum(|target| target.rerouted));
@@ -378,6 +379,10 @@ impl TargetFates {
             spooled: links().map(Link::held).sum(),
             spool: links().next_back().map(|link| link.on_disk().into()),
             recovered: meters.recovered.get() + meters.inherited.get(),
+            inherited: meters.inherited.get(),
+            to_disk: meters.to_disk.get(),
+            replayed: meters.replayed.get(),
+            shed_on_disk: meters.shed_on_disk.get(),
             taken_over: meters.taken_over.get(),
             rerouted: meters.rerouted.get(),
             handed_over: meters.handed_over.get(),
@@ -398,9 +403,19 @@ impl TargetFates {
     }
 
     fn residual(&self) -> u64 {
-        let held = self.queued + self.in_flight + self.spooled;
-        let gone_on = self.rerouted + self.handed_over;
-        (self.offered + self.recovered + self.taken_over)
-            .abs_diff(self.sent + self.shed() + gone_on + held)
+        self.in_memory_residual() + self.on_disk_residual()
+    }
+
+    fn in_memory_residual(&self) -> u64 {
+        let came =
+            self.offered + self.inherited + self.taken_over + self.replayed + self.shed_on_disk;
+        let held = self.queued + self.in_flight;
+        came.abs_diff(self.sent + self.shed() + self.to_disk + held + self.handed_over)
+    }
+
+    fn on_disk_residual(&self) -> u64 {
+        let came = self.to_disk + self.recovered;
+        let gone = self.replayed + self.shed_on_disk + self.rerouted;
+        came.abs_diff(gone + self.spooled + self.inherited)
     }
 }

@@ -50,6 +50,9 @@ metrics_list! {
     OFFERED = "coco_target_offered", "Samples that fell to the target.";
     SENT = "coco_target_sent", "Samples handed to the kernel, or stored by an embedded target.";
     RESENT = "coco_target_resent", "Samples written again because a connection broke; they count as sent once.";
+    TO_DISK = "coco_target_to_disk", "Samples for the target that were moved to disk.";
+    REPLAYED = "coco_target_replayed", "Of the samples sent, those that came from disk.";
+    SHED_ON_DISK = "coco_target_shed_on_disk", "Of the samples shed, those that were on disk.";
     RECOVERED = "coco_target_recovered", "Samples found on disk at the start, which this process was not offered; or sent once and held again.";
     REROUTED = "coco_target_rerouted", "Samples spooled for the target that went on to another one, of the same id or on the ring.";
     TAKEN_OVER = "coco_target_taken_over", "Samples that were spooled for another target and went on to this one.";

@@ -240,6 +240,7 @@ impl<D: Disk> Entry<D> {
         if let Some(link) = &self.target.link {
             let _pass = shared.gate.pass();
             self.target.queue.settle(samples);
+            self.target.meters.to_disk.add(samples);
             link.hold(samples);
         }
     }

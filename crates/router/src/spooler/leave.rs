@@ -149,6 +149,7 @@ impl<D: Disk> Entry<D> {
         if let Some(new) = &heir.link {
             let _pass = shared.gate.pass();
             pass_on(&from, &heir, held);
+            heir.meters.to_disk.add(held);
             new.hold(held);
         }
         let (tier, id) = (&heir.tier, &heir.plan.id);

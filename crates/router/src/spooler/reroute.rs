@@ -115,6 +115,7 @@ impl<D: Disk> Entry<D> {
         if let Some(link) = &self.target.link {
             let _pass = shared.gate.pass();
             pass_on(from, &self.target, samples);
+            self.target.meters.to_disk.add(samples);
             link.hold(samples);
         }
         chunk.settle_first(samples);

@@ -145,6 +145,10 @@ pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
     pub(crate) resent: Counter,
+    /// Moved to disk; of those sent, and of those shed, what came from there.
+    pub(crate) to_disk: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) shed_on_disk: Counter,
     /// Found on disk, and not offered before by this process.
     pub(crate) recovered: Counter,
     /// Spooled for it, and gone on to another target.
@@ -173,6 +177,9 @@ impl Meters {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
             resent: counter(telemetry::RESENT),
+            to_disk: counter(telemetry::TO_DISK),
+            replayed: counter(telemetry::REPLAYED),
+            shed_on_disk: counter(telemetry::SHED_ON_DISK),
             recovered: counter(telemetry::RECOVERED),
             rerouted: counter(telemetry::REROUTED),
             taken_over: counter(telemetry::TAKEN_OVER),
@@ -360,20 +367,31 @@ impl Target {
     pub(crate) fn settle_sent(&self, gate: &Gate, from_disk: bool, samples: u64) {
         let _pass = gate.pass();
         self.meters.sent.add(samples);
-        self.settle(from_disk, samples);
+        if self.settle(from_disk, samples) {
+            self.meters.replayed.add(samples);
+        }
     }
 
     /// `samples` that the worker took are given up.
     pub(crate) fn settle_shed(&self, gate: &Gate, reason: Shed, from_disk: bool, samples: u64) {
         let _pass = gate.pass();
         self.meters.shed(reason).add(samples);
-        self.settle(from_disk, samples);
+        if self.settle(from_disk, samples) {
+            self.meters.shed_on_disk.add(samples);
+        }
     }
 
-    fn settle(&self, from_disk: bool, samples: u64) {
+    /// `true`: they were on disk.
+    fn settle(&self, from_disk: bool, samples: u64) -> bool {
         match &self.link {
-            Some(link) if from_disk => link.settle(samples),
-            _ => self.queue.settle(samples),
+            Some(link) if from_disk => {
+                link.settle(samples);
+                true
+            }
+            _ => {
+                self.queue.settle(samples);
+                false
+            }
         }
     }
 

@@ -159,7 +159,9 @@ fn shed(ledger: &Ledger, why: Shed) -> Value {
 fn fates(target: &TargetFates) -> Value {
     let numbers = [
         ("offered", target.offered),
-        ("sent_live", target.sent),
+        ("sent_live", target.sent - target.replayed),
+        ("spooled", target.to_disk),
+        ("replayed", target.replayed),
         ("queued", target.queued),
         ("in_flight", target.in_flight),
         ("in_doubt", target.in_doubt),
