@@ -163,7 +163,7 @@ async fn send_all(
 /// What a target is sent more evenly than it is read: what is on disk, and what came while it was down.
 #[derive(Default)]
 struct Backlog {
-    /// Samples a second that may go of what came while it was down; `None`: there is none of it.
+    /// Samples a second that may go; `None`: there is no backlog, or no bound.
     rate: Option<u64>,
     smooth: Smooth,
 }
@@ -186,13 +186,14 @@ impl Backlog {
         self.rate = None;
     }
 
-    /// At which rate, in samples a second, the first chunk may go, if it is of a backlog.
-    fn rate(&self, outbox: &Outbox<'_>) -> Option<u64> {
+    /// At which rate, in samples a second, the first chunk may go, if it is of a backlog. What is on disk tells it
+    /// also for what waits in the queue behind that.
+    fn rate(&mut self, outbox: &Outbox<'_>) -> Option<u64> {
         let is_from_disk = outbox.chunks.front().is_some_and(|chunk| chunk.spooled.is_some());
-        match &outbox.target.link {
-            Some(link) if is_from_disk => link.rate(),
-            _ => self.rate,
+        if let Some(link) = outbox.target.link.as_ref().filter(|_| is_from_disk) {
+            self.rate = link.rate();
         }
+        self.rate
     }
 
     /// Waits until more may go.

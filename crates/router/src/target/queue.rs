@@ -303,10 +303,9 @@ impl Queue {
         }
     }
 
-    /// There is something for the worker.
+    /// It holds something that was not taken.
     pub(crate) fn has_more(&self) -> bool {
-        let inner = self.lock();
-        !inner.chunks.is_empty() && !inner.spooling
+        !self.lock().chunks.is_empty()
     }
 
     /// Returns when the queue begins to spool.

@@ -181,9 +181,9 @@ impl<'a> Outbox<'a> {
         self.target.link.as_ref().is_some_and(|link| !link.is_clear())
     }
 
-    /// There is more to take at once.
+    /// More waits for the target, in the queue or on disk.
     pub(crate) fn has_more(&self) -> bool {
-        let on_disk = self.target.link.as_ref().is_some_and(|link| link.given() > 0);
+        let on_disk = self.target.link.as_ref().is_some_and(|link| link.held() > 0);
         on_disk || self.target.queue.has_more()
     }
 
