@@ -108,7 +108,8 @@ fn assert_delivered(
     for pair in connections.windows(2) {
         let (Some(&last), Some(&first)) = (pair[0].last(), pair[1].first()) else { continue };
         let again = (last + 1).saturating_sub(first) * line(0).len();
-        assert!(again <= WINDOW, "{again} bytes came twice");
+        // A datapoint takes a little less in a pickle than in a line.
+        assert!(again <= WINDOW / 10 * 11, "{again} bytes came twice");
     }
     ledger
 }

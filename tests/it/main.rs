@@ -32,6 +32,8 @@ mod memory;
 mod migration;
 /// A real storage node is away for a while.
 mod outage;
+/// The papers name what is there, and keep to their length.
+mod papers;
 /// The peers alone, with no Coco between them: what the other tests build on.
 mod peers;
 /// What moves between two configurations, as the command line tells it.

@@ -279,9 +279,11 @@ fn collectd_samples_that_wait_for_a_target_that_is_taken_out_go_to_the_new_owner
             client.send(&datagram::gauge(host, "cpu", "x", time + 1 + n, 1.0)).unwrap();
         }
     }
-    let ledger = coco.wait_for_ledger("samples on disk", SOON, |ledger| {
-        let (now, read) = (ledger.of_all("spooled"), ledger.received("collectd", "raw"));
-        if now >= 10 * hosts.len() as u64 { Ok(()) } else { Err(format!("{now} of {read}")) }
+    let fed = time - 1_700_000_000 + 10 * hosts.len() as u64;
+    let ledger = coco.wait_for_ledger("all samples on disk", SOON, |ledger| {
+        let (read, held) = (ledger.received("collectd", "raw"), ledger.held());
+        let is_all = read == fed && held == 0;
+        if is_all { Ok(()) } else { Err(format!("{read} of {fed} read, {held} held")) }
     });
     let due = usize::try_from(ledger.of_all("spooled")).unwrap();
     coco.reload(&with(""));

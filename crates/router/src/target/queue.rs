@@ -23,6 +23,9 @@ use crate::{chunk::Chunk, plan::OnFull};
 /// Small chunks are joined up to this size, so that a quiet minute is not thousands of chunks.
 const JOINED_BYTES_MAX: usize = 64 * 1024;
 
+/// A queue may hold so much whatever all queues together hold: a target that takes its samples needs no more.
+const LEVEL_MIN: usize = 64 * 1024;
+
 /// Emptied chunks kept for reuse; more would only hold memory after a burst.
 const SPARES_MAX: usize = 4;
 
@@ -152,9 +155,12 @@ impl Queue {
     /// Its memory is to come down to so many bytes; `usize::MAX` lifts that.
     pub(crate) fn set_level(&self, level: usize) {
         let mut inner = self.lock();
-        // The bound is one of content, and memory is not all filled.
-        let filled = inner.bytes.saturating_mul(100) / inner.footprint().max(1);
-        inner.level = if level == usize::MAX { level } else { level / 100 * filled.min(100) };
+        let footprint = inner.footprint();
+        inner.level = match level < footprint {
+            // The bound is one of content, and memory is not all filled.
+            true => (level / 100 * (inner.bytes.saturating_mul(100) / footprint)).max(LEVEL_MIN),
+            false => level,
+        };
         self.make_room(&mut inner);
     }
 
