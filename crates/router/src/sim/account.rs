@@ -185,11 +185,16 @@ impl Account {
             sums.in_doubt += unsettled;
         }
         if std::mem::take(&mut self.stuck) && end == End::Stop {
-            self.jumbled = self.fates.keys().map(|s| (s.key, s.number)).collect();
+            self.jumble();
         }
         self.left.samples += row.spooled;
         self.left.at_risk += if self.unsynced { row.spooled } else { at_risk };
         self.left.end = self.left.end.max(Some(end));
+    }
+
+    /// Its worker ends before it has sent all: what it has begun to write goes behind what is on disk.
+    pub(super) fn jumble(&mut self) {
+        self.jumbled = self.fates.keys().map(|s| (s.key, s.number)).collect();
     }
 
     /// The router is no more, with or without its machine.

@@ -279,6 +279,9 @@ impl Life {
                     if let Some(account) = check.account(&target) {
                         // What is in doubt at its end is told by nobody.
                         account.keeps_all = false;
+                        if target.link.is_some() {
+                            account.jumble();
+                        }
                     }
                 }
                 for target in only_in(&now, &before) {
