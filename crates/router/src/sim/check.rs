@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, TargetFates, TierFates},
+    plan::Plan,
     routes::Routes,
     target::Target,
 };
@@ -96,6 +97,16 @@ impl Check {
         }
     }
 
+    /// These targets are, or will be, in force.
+    pub(super) fn know(&mut self, plan: &Plan) {
+        for tier in &plan.tiers {
+            for target in &tier.targets {
+                let new = || Account::new(&tier.name, &target.id, tier.protocol);
+                self.accounts.entry(port_of_id(&target.id)).or_insert_with(new);
+            }
+        }
+    }
+
     /// A shard routes these samples now, by these routes.
     pub(super) fn offer(&mut self, samples: &[Sample], routes: &Routes) {
         let filter = filter_of(routes.blacklist.as_ref());
@@ -119,10 +130,7 @@ impl Check {
                 for owner in tier.ring.owners(&Key::new(key.as_bytes())) {
                     let member = tier.ring.members().iter().nth(owner.into()).unwrap();
                     let port = port_of_id(&member.id);
-                    let account = self
-                        .accounts
-                        .entry(port)
-                        .or_insert_with(|| Account::new(&tier.name, &member.id, tier.protocol));
+                    let account = self.accounts.get_mut(&port).unwrap();
                     account.offered += 1;
                     if account.fates.is_empty() {
                         let mut targets = routes.targets.iter();

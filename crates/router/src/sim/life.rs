@@ -105,7 +105,8 @@ impl Life {
         clocks: &Rc<Clocks>,
     ) -> Self {
         let registry = Registry::default();
-        check.borrow().say(|| format!("begin\n{}", tiers_shown(&plan)));
+        check.borrow_mut().know(&plan);
+        check.borrow().say(|| format!("begin\n{}", shown(&plan)));
         let listener = |(number, plan): (usize, _)| {
             let address = format!("127.0.0.1:{}", number + 1).parse().unwrap();
             Arc::new(Listener::new(plan, address, DropWatch::default(), &registry))
@@ -257,6 +258,7 @@ impl Life {
         for tier in &plan.tiers {
             tier.targets.iter().for_each(|t| net.add_host(t.address.port, tier.protocol));
         }
+        self.check.borrow_mut().know(&plan);
         let before = self.shared.routes.load_full();
         // Between the publication of the routes and the return nothing is offered.
         let done = reload(&self.shared, &self.control, plan.clone(), retire_within).await;
@@ -264,7 +266,7 @@ impl Life {
         let mut check = self.check.borrow_mut();
         match done {
             Ok(_) => {
-                check.say(|| format!("reload\n{}", tiers_shown(&plan)));
+                check.say(|| format!("reload\n{}", shown(&plan)));
                 self.plan = plan;
                 let only_in = |a: &Routes, b: &Routes| {
                     let gone = |t: &&Arc<Target>| !b.targets.iter().any(|o| Arc::ptr_eq(o, t));
@@ -335,14 +337,15 @@ impl Life {
         check.end_life(&ledger, End::Stop, &BTreeMap::new());
     }
 
-    /// Tells the checker of targets whose worker has a chunk in hand that is older than what is on disk: if the
-    /// time is over then, it goes behind.
+    /// Tells the checker of targets whose worker has a chunk in hand that is older than what is on disk, or will
+    /// be: if the time is over then, it goes behind.
     fn look_for_stuck(&self) {
         let mut check = self.check.borrow_mut();
         check.accounts.values_mut().for_each(|account| account.stuck = false);
         for target in self.shared.roll.load().holders() {
             if let (Some(link), Some(account)) = (&target.link, check.account(target)) {
-                account.stuck |= target.queue.held().in_flight > 0 && link.held() > 0;
+                let held = target.queue.held();
+                account.stuck |= held.in_flight > 0 && (held.queued > 0 || link.held() > 0);
             }
         }
     }
@@ -415,20 +418,23 @@ impl Life {
     }
 }
 
-fn tiers_shown(plan: &Plan) -> String {
+fn shown(plan: &Plan) -> String {
     let tier = |tier: &crate::plan::TierPlan| {
         let (targets, replicas) = (tier.targets.len(), tier.ring.replicas());
         format!(
-            "  {} {:?}: {targets} targets, {replicas} replicas, {:?}, {} bytes, {:?}, datagrams of {}",
+            "  {} {:?}: {targets} targets, {replicas} replicas, {:?}, {:?}, {} bytes, {:?}, datagrams of {}",
             tier.name,
             tier.protocol,
             tier.on_full,
+            tier.replay,
             tier.queue_bytes,
             tier.block_timeout,
             tier.datagram_bytes_max
         )
     };
-    plan.tiers.iter().map(tier).collect::<Vec<_>>().join("\n")
+    let tiers = plan.tiers.iter().map(tier).collect::<Vec<_>>().join("\n");
+    let how = plan.spool.as_ref().map(|spool| (spool.on_change, spool.replay_rate));
+    format!("{tiers}\n  {how:?}")
 }
 
 fn remember(spooled: &mut VecDeque<Spooled>, work: &Work<SimDisk>) {
