@@ -73,7 +73,23 @@ impl<D: Disk> Entry<D> {
             &mut heir.leaves
         };
         *leaves = Some(leaver.how);
+        if let Some(link) = &leaver.target.link {
+            // It owns nothing any more: what goes on from others does not come here.
+            link.expect(false);
+        }
         true
+    }
+
+    /// What it holds, or an heir will, is to go to its owners.
+    pub(super) fn is_to_reroute(&self) -> bool {
+        let mut all = self.heirs.iter().map(|heir| heir.leaves).chain([self.leaves]);
+        all.any(|leaves| leaves == Some(OnChange::Reroute))
+    }
+
+    /// Its link, and those of its heirs.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        let heirs = self.heirs.iter().map(|heir| &heir.target);
+        heirs.chain([&self.target]).filter_map(|target| target.link.as_ref())
     }
 
     /// It is fed no more, and what it holds is to go to others.
