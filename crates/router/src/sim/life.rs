@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::pending,
     io::{self, ErrorKind, IoSlice},
     path::Path,
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    check::{Check, End},
+    check::{Check, End, Served},
     net::SimNet,
     plans::ROOT,
     sample::{Sample, datagram, take_units},
@@ -32,13 +32,14 @@ use crate::{
     ledger::Ledger,
     listen::{Listener, client::Reading, kernel::DropWatch, line::Lines},
     pipeline::Source,
-    plan::{Plan, Sync, TargetProtocol},
-    reload::{ReloadError, reload},
+    plan::{OnChange, Plan, Sync, TargetProtocol},
+    reload::reload,
     router::{GRACE, end},
+    routes::Routes,
     shard::Crew,
     shared::Shared,
     spooler::{Adopter, Next, Orders, PAUSE, PAUSE_IDLE, Work},
-    target::{net, queue::Feeder},
+    target::{Target, net, queue::Feeder},
     telemetry::Registry,
 };
 
@@ -84,7 +85,14 @@ pub(super) struct Life {
 /// Samples that were spooled for each target, until a moment.
 struct Spooled {
     at: Instant,
-    by_target: Vec<(String, u64)>,
+    by_target: BTreeMap<Key, u64>,
+}
+
+/// A target by tier and id.
+type Key = (String, String);
+
+fn key(target: &Target) -> Key {
+    (target.tier.clone(), target.plan.id.clone())
 }
 
 impl Life {
@@ -97,7 +105,8 @@ impl Life {
         clocks: &Rc<Clocks>,
     ) -> Self {
         let registry = Registry::default();
-        check.borrow().say(|| format!("begin\n{}", tiers_shown(&plan)));
+        check.borrow_mut().know(&plan);
+        check.borrow().say(|| format!("begin\n{}", shown(&plan)));
         let listener = |(number, plan): (usize, _)| {
             let address = format!("127.0.0.1:{}", number + 1).parse().unwrap();
             Arc::new(Listener::new(plan, address, DropWatch::default(), &registry))
@@ -191,6 +200,12 @@ impl Life {
         Ledger::take(&self.shared)
     }
 
+    /// The targets that the spooler works for.
+    pub(super) fn served(&self) -> Served {
+        let work = self.work.borrow();
+        work.iter().flat_map(Work::counts).map(|(target, _)| key(target)).collect()
+    }
+
     /// A read batch of datagrams of lines.
     pub(super) fn lines(&self, shard: usize, datagrams: &[Vec<Sample>], more: bool) {
         let datagrams: Vec<(Vec<u8>, &Vec<Sample>)> = datagrams
@@ -243,6 +258,7 @@ impl Life {
         for tier in &plan.tiers {
             tier.targets.iter().for_each(|t| net.add_host(t.address.port, tier.protocol));
         }
+        self.check.borrow_mut().know(&plan);
         let before = self.shared.routes.load_full();
         // Between the publication of the routes and the return nothing is offered.
         let done = reload(&self.shared, &self.control, plan.clone(), retire_within).await;
@@ -250,31 +266,36 @@ impl Life {
         let mut check = self.check.borrow_mut();
         match done {
             Ok(_) => {
-                check.say(|| format!("reload\n{}", tiers_shown(&plan)));
+                check.say(|| format!("reload\n{}", shown(&plan)));
                 self.plan = plan;
-                for target in &before.targets {
-                    let goes_on = now.targets.iter().any(|other| Arc::ptr_eq(other, target));
-                    if let Some(account) = check.account(&target.plan.label)
-                        && !goes_on
-                    {
+                let only_in = |a: &Routes, b: &Routes| {
+                    let gone = |t: &&Arc<Target>| !b.targets.iter().any(|o| Arc::ptr_eq(o, t));
+                    a.targets.iter().filter(gone).map(Arc::clone).collect::<Vec<_>>()
+                };
+                let reroutes =
+                    self.plan.spool.as_ref().is_some_and(|s| s.on_change == OnChange::Reroute);
+                for target in only_in(&before, &now) {
+                    if reroutes && target.link.is_some() {
+                        check.pooled.insert(target.tier.clone());
+                    }
+                    if let Some(account) = check.account(&target) {
                         // What is in doubt at its end is told by nobody.
                         account.keeps_all = false;
+                        if target.link.is_some() {
+                            account.jumble();
+                        }
                     }
                 }
-                for target in &now.targets {
-                    let goes_on = before.targets.iter().any(|other| Arc::ptr_eq(other, target));
-                    if let Some(account) = check.account(&target.plan.label)
-                        && !goes_on
-                    {
+                for target in only_in(&now, &before) {
+                    if let Some(account) = check.account(&target) {
                         account.unordered = true;
+                        account.jumbles |= target.live_first;
                     }
                 }
                 true
             }
             Err(error) => {
-                if !matches!(error, ReloadError::Spools(_)) || !Arc::ptr_eq(&before, &now) {
-                    check.fault(format!("a reload fails: {error}"));
-                }
+                check.fault(format!("a reload fails: {error}"));
                 false
             }
         }
@@ -312,18 +333,19 @@ impl Life {
         }
         let ledger = self.ledger();
         let mut check = self.check.borrow_mut();
-        check.live(&ledger);
-        check.end_life(&ledger, End::Stop);
+        check.live(&ledger, &Served::new());
+        check.end_life(&ledger, End::Stop, &BTreeMap::new());
     }
 
-    /// Tells the checker of targets whose worker has a chunk in hand that is older than what is on disk: if the
-    /// time is over then, it goes behind.
+    /// Tells the checker of targets whose worker has a chunk in hand that is older than what is on disk, or will
+    /// be: if the time is over then, it goes behind.
     fn look_for_stuck(&self) {
+        let mut check = self.check.borrow_mut();
+        check.accounts.values_mut().for_each(|account| account.stuck = false);
         for target in self.shared.roll.load().holders() {
-            if let Some(link) = &target.link
-                && let Some(account) = self.check.borrow_mut().account(&target.plan.label)
-            {
-                account.stuck = target.queue.held().in_flight > 0 && link.held() > 0;
+            if let (Some(link), Some(account)) = (&target.link, check.account(target)) {
+                let held = target.queue.held();
+                account.stuck |= held.in_flight > 0 && (held.queued > 0 || link.held() > 0);
             }
         }
     }
@@ -343,12 +365,9 @@ impl Life {
         // A retired target whose worker was killed is not one that has ended.
         self.shared.roll.store(roll);
         let ledger = self.ledger();
-        self.check.borrow_mut().live(&ledger);
-        self.check.borrow_mut().end_life(&ledger, how);
+        self.check.borrow_mut().live(&ledger, &self.served());
         self.tell_unsynced(false);
-        if how == End::Crash {
-            self.tell_unsafe(&ledger);
-        }
+        self.check.borrow_mut().end_life(&ledger, how, &self.at_risk(&ledger));
         drop(self.work.take());
     }
 
@@ -356,62 +375,70 @@ impl Life {
     fn tell_unsynced(&self, disk_fails: bool) {
         let work = self.work.borrow();
         for (target, counts) in work.iter().flat_map(Work::counts) {
-            if let Some(account) = self.check.borrow_mut().account(&target.plan.label) {
+            if let Some(account) = self.check.borrow_mut().account(target) {
                 account.unsynced |= disk_fails || counts.sync_errors > 0;
             }
         }
     }
 
-    /// Tells the checker what a crash of the machine may take from the disk.
-    fn tell_unsafe(&self, ledger: &Ledger) {
+    /// What a crash of the machine may take from the disk, if all could be synced.
+    fn at_risk(&self, ledger: &Ledger) -> BTreeMap<Key, u64> {
         let work = self.work.borrow();
-        let spool = self.plan.spool.as_ref().unwrap();
-        for (target, counts) in work.iter().flat_map(Work::counts) {
-            let label = &target.plan.label;
-            let mut check = self.check.borrow_mut();
-            let Some(account) = check.account(label) else { continue };
-            let row =
-                ledger.tiers.iter().flat_map(|tier| &tier.targets).find(|t| t.label == *label);
-            let held = row.map_or(0, |row| row.spooled);
-            let recent = match spool.sync {
-                _ if account.unsynced => held,
+        let sync = self.plan.spool.as_ref().unwrap().sync;
+        let risk = |(target, counts): (&Target, coco_spool::Counts)| {
+            let rows = ledger.tiers.iter().filter(|tier| tier.name == target.tier);
+            let rows = rows.flat_map(|tier| &tier.targets).filter(|t| t.id == target.plan.id);
+            let held = rows.map(|row| row.spooled).sum();
+            let recent = match sync {
                 Sync::Each => 0,
                 Sync::Interval(interval) => {
                     let safe = Instant::now() - interval - 2 * PAUSE_IDLE;
-                    counts.spooled - self.spooled_at(label, safe)
+                    self.spooled_since(&key(target), safe, counts.spooled)
                 }
                 Sync::Never => held,
             };
-            account.unsafe_on_disk += recent;
-        }
+            (key(target), recent)
+        };
+        work.iter().flat_map(Work::counts).map(risk).collect()
     }
 
-    fn spooled_at(&self, label: &str, moment: Instant) -> u64 {
+    /// What was spooled for a target since a moment. Its spool may have been closed and opened again.
+    fn spooled_since(&self, key: &Key, moment: Instant, now: u64) -> u64 {
         let spooled = self.spooled.borrow();
-        let before = spooled.iter().rev().find(|spooled| spooled.at <= moment);
-        let found = before.and_then(|b| b.by_target.iter().find(|(known, _)| known == label));
-        found.map_or(0, |(_, samples)| *samples)
+        let first = spooled.iter().rposition(|spooled| spooled.at <= moment);
+        let seen = spooled.iter().skip(first.unwrap_or(0));
+        let mut counts =
+            seen.map(|spooled| spooled.by_target.get(key).copied().unwrap_or(0)).chain([now]);
+        let mut before = first.map_or(0, |_| counts.next().unwrap_or(0));
+        let grown = |count| match std::mem::replace(&mut before, count) {
+            before if count >= before => count - before,
+            _ => count,
+        };
+        counts.map(grown).sum()
     }
 }
 
-fn tiers_shown(plan: &Plan) -> String {
+fn shown(plan: &Plan) -> String {
     let tier = |tier: &crate::plan::TierPlan| {
         let (targets, replicas) = (tier.targets.len(), tier.ring.replicas());
         format!(
-            "  {} {:?}: {targets} targets, {replicas} replicas, {:?}, {} bytes, {:?}, datagrams of {}",
+            "  {} {:?}: {targets} targets, {replicas} replicas, {:?}, {:?}, {} bytes, {:?}, datagrams of {}",
             tier.name,
             tier.protocol,
             tier.on_full,
+            tier.replay,
             tier.queue_bytes,
             tier.block_timeout,
             tier.datagram_bytes_max
         )
     };
-    plan.tiers.iter().map(tier).collect::<Vec<_>>().join("\n")
+    let tiers = plan.tiers.iter().map(tier).collect::<Vec<_>>().join("\n");
+    let how = plan.spool.as_ref().map(|spool| (spool.on_change, spool.replay_rate));
+    format!("{tiers}\n  {how:?}")
 }
 
 fn remember(spooled: &mut VecDeque<Spooled>, work: &Work<SimDisk>) {
-    let by_target = work.counts().map(|(t, counts)| (t.plan.label.clone(), counts.spooled));
+    let by_target = work.counts().map(|(target, counts)| (key(target), counts.spooled));
     spooled.push_back(Spooled { at: Instant::now(), by_target: by_target.collect() });
     if spooled.len() > 1000 {
         spooled.pop_front();

@@ -5,6 +5,7 @@
 //! `COCO_SIM_SEED=n` runs one and tells what happens in it, `COCO_SIM_SEEDS=n` that many, `COCO_SIM_FROM=n`
 //! from there on.
 
+mod account;
 mod check;
 mod life;
 mod net;
@@ -31,9 +32,13 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
+/// The first faults of a seed, and not all that they say.
 fn failed(seed: u64, faults: &[String]) -> String {
     let how = format!("COCO_SIM_SEED={seed} cargo test -p coco-router sim::");
-    format!("seed {seed}; to repeat: {how}\n{}", faults.join("\n"))
+    let cut = |fault: &String| fault.chars().take(1000).collect::<String>();
+    let shown: Vec<_> = faults.iter().take(3).map(cut).collect();
+    let more = faults.len().saturating_sub(shown.len());
+    format!("seed {seed}, {more} more faults; to repeat: {how}\n{}", shown.join("\n"))
 }
 
 #[test]

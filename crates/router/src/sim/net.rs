@@ -13,7 +13,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    check::{Check, Order},
+    account::Order,
+    check::Check,
     random::Random,
     sample::{in_datagram, take_units},
 };

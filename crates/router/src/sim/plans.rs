@@ -6,7 +6,10 @@ use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
 use coco_wire::names::Names;
 use regex::bytes::Regex;
 
-use super::{check::port_of, random::Random};
+use super::{
+    check::{ELSEWHERE, port_of},
+    random::Random,
+};
 use crate::plan::{
     Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnChange, OnFull, Plan, Probe,
     Replay, ReplayRate, SpoolPlan, Sync, TargetPlan, TargetProtocol, TierPlan,
@@ -25,6 +28,8 @@ pub(super) struct Kind {
     name: &'static str,
     protocol: TargetProtocol,
     resend_bytes: usize,
+    /// With more than one owner of a sample, what is rerouted may come to one that has it.
+    replicas_max: u64,
 }
 
 /// Of each tier.
@@ -36,10 +41,12 @@ pub(super) const KEEPS_ALL: usize = 100_000;
 pub(super) fn kinds(random: &Random) -> Kinds {
     use TargetProtocol::{Collectd, LineTcp, LineUdp, Pickle};
     let kinds = [Collectd, Collectd, LineTcp, LineTcp, LineTcp, LineUdp, Pickle];
+    let replicas_max = random.pick(&[1, 2, 2]);
     ["a", "b", "c"].map(|name| Kind {
         name,
         protocol: random.pick(&kinds),
         resend_bytes: random.pick(&[0, 500, KEEPS_ALL, KEEPS_ALL]),
+        replicas_max,
     })
 }
 
@@ -60,8 +67,8 @@ pub(super) fn plan(kinds: &Kinds, random: &Random) -> Plan {
             1 => Sync::Interval(Duration::from_millis(200)),
             _ => Sync::Never,
         },
-        replay_rate: ReplayRate::Unlimited,
-        on_change: OnChange::Keep,
+        replay_rate: replay_rate(random),
+        on_change: on_change(kinds, random),
     };
     let listener = |(protocol, port)| ListenerPlan {
         protocol,
@@ -88,8 +95,23 @@ fn address(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
 }
 
+fn replay_rate(random: &Random) -> ReplayRate {
+    random.pick(&[ReplayRate::Unlimited, ReplayRate::TimesLive(3.0)])
+}
+
+fn on_change(kinds: &Kinds, random: &Random) -> OnChange {
+    let is_exact = kinds.iter().all(|kind| kind.replicas_max == 1);
+    if is_exact && !random.one_in(3) { OnChange::Reroute } else { OnChange::Keep }
+}
+
+/// Lines bear their times: they may come in any order.
+fn replay(protocol: TargetProtocol, random: &Random) -> Replay {
+    let may_pass = protocol.carries_lines() && random.one_in(4);
+    if may_pass { Replay::LiveFirst } else { Replay::InOrder }
+}
+
 fn tier(kind: Kind, random: &Random) -> TierPlan {
-    let Kind { name, protocol, resend_bytes } = kind;
+    let Kind { name, protocol, resend_bytes, replicas_max } = kind;
     let on_full = match random.below(6) {
         0 => OnFull::Block,
         1 => OnFull::ShedOldest,
@@ -107,11 +129,11 @@ fn tier(kind: Kind, random: &Random) -> TierPlan {
         on_full,
         block_timeout: Duration::ZERO,
         resend_bytes,
-        replay: Replay::InOrder,
+        replay: if on_full == OnFull::Spool { replay(protocol, random) } else { Replay::InOrder },
         datagram_bytes_max: 1452,
     };
     set_bounds(&mut tier, random);
-    set_members(&mut tier, 1 + random.below(TARGETS_MAX), random);
+    set_members(&mut tier, 1 + random.below(TARGETS_MAX), replicas_max, random);
     tier
 }
 
@@ -120,16 +142,30 @@ pub(super) fn set_bounds(tier: &mut TierPlan, random: &Random) {
     tier.block_timeout = Duration::from_millis(random.pick(&[20, 200, 2000]));
 }
 
-fn set_members(tier: &mut TierPlan, count: u64, random: &Random) {
+/// Those that stay keep their addresses.
+fn set_members(tier: &mut TierPlan, count: u64, replicas_max: u64, random: &Random) {
     let count = u16::try_from(count).unwrap();
-    let replicas = 1 + random.below(u64::from(count).min(2));
+    let replicas = 1 + random.below(u64::from(count).min(replicas_max));
     tier.ring = ring(&tier.name, count, usize::try_from(replicas).unwrap());
     let target = |number| {
         let id = format!("{}-{number}", tier.name);
         let address = address(port_of(&tier.name, number));
         TargetPlan { label: id.clone(), id, address, probe: Probe::None }
     };
-    tier.targets = (0..count).map(target).collect();
+    let known = tier.targets.iter().cloned().map(Some).chain(std::iter::repeat(None));
+    tier.targets =
+        (0..count).zip(known).map(|(n, known)| known.unwrap_or_else(|| target(n))).collect();
+}
+
+/// One target goes to its other address.
+fn move_one(tier: &mut TierPlan, random: &Random) {
+    let number = random.size(tier.targets.len());
+    let target = &mut tier.targets[number];
+    let first = port_of(&tier.name, u16::try_from(number).unwrap());
+    (target.label, target.address.port) = match target.address.port == first {
+        true => (format!("{}-moved", target.id), first + ELSEWHERE),
+        false => (target.id.clone(), first),
+    };
 }
 
 type Rings = BTreeMap<(String, u16, usize), Ring>;
@@ -156,19 +192,22 @@ fn ring(tier: &str, count: u16, replicas: usize) -> Ring {
 pub(super) fn other(plan: &Plan, kinds: &Kinds, random: &Random) -> Plan {
     let mut plan = plan.clone();
     for tier in &mut plan.tiers {
-        let present = tier.targets.len() as u64;
-        match random.below(5) {
+        let kind = kinds.iter().find(|kind| kind.name == tier.name).unwrap();
+        match random.below(7) {
             0 => set_bounds(tier, random),
-            // What spools cannot be taken out.
-            1 if tier.on_full == OnFull::Spool && !random.one_in(8) => {
-                set_members(tier, random.between(present, TARGETS_MAX + 1), random);
-            }
-            1 | 2 => set_members(tier, 1 + random.below(TARGETS_MAX), random),
-            3 if tier.on_full != OnFull::Spool => {
-                tier.datagram_bytes_max = random.pick(&[200, 600, 1452]);
+            1 | 2 => set_members(tier, 1 + random.below(TARGETS_MAX), kind.replicas_max, random),
+            3 => tier.datagram_bytes_max = random.pick(&[200, 600, 1452]),
+            4 => move_one(tier, random),
+            5 if tier.on_full == OnFull::Spool && random.one_in(2) => {
+                tier.replay = replay(tier.protocol, random);
             }
             _ => {}
         }
+    }
+    if let Some(spool) = &mut plan.spool
+        && random.one_in(4)
+    {
+        (spool.replay_rate, spool.on_change) = (replay_rate(random), on_change(kinds, random));
     }
     if random.one_in(4) {
         match plan.tiers.len() {

@@ -14,7 +14,7 @@ use super::{
     random::Random,
     sample::{COLLECTD_KEYS, Sample},
 };
-use crate::plan::Plan;
+use crate::{ledger::TierFates, plan::Plan};
 
 /// Keys of each feeder.
 const KEYS: usize = 5;
@@ -22,8 +22,9 @@ const KEYS: usize = 5;
 /// The first feeder of collectd datagrams.
 const COLLECTD_FEEDER: usize = COLLECTD_KEYS as usize / KEYS;
 
-/// In so long all must leave, once nothing goes wrong any more.
-const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// In so long all must leave, once nothing goes wrong any more: a target that has refused often is left alone for
+/// a minute, and what is behind others waits for them.
+const DRAIN_MAX: Duration = Duration::from_secs(300);
 
 /// What a seed did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -80,20 +81,20 @@ pub(super) fn run(seed: u64, loud: bool) -> Result<Report, Vec<String>> {
 impl World {
     async fn live(&mut self) -> Result<Report, Vec<String>> {
         let mut plan = plans::plan(&self.kinds, &self.random);
-        let mut before = None;
         let mut violent = false;
         for _ in 0..1 + self.random.below(4) {
-            let (after, end) = self.life(plan, before).await?;
-            (plan, before) = (after, Some(end));
+            let (after, end) = self.life(plan).await?;
+            plan = after;
             violent |= end != End::Stop;
             self.report.ends[end as usize] += 1;
         }
-        let mut life = self.begin(plan, before)?;
+        let mut life = self.begin(plan)?;
         for _ in 0..self.random.below(20) {
             self.step(&mut life).await?;
         }
         self.heal().await;
         self.drain(&life).await?;
+        self.check.borrow_mut().calm = true;
         life.stop(Duration::from_secs(10), false).await;
         while !self.net.is_idle() {
             // Windows that were written again meanwhile.
@@ -106,8 +107,8 @@ impl World {
     }
 
     /// One life of the router; gives the plan that it had at its end.
-    async fn life(&mut self, plan: Plan, before: Option<End>) -> Result<(Plan, End), Vec<String>> {
-        let mut life = self.begin(plan, before)?;
+    async fn life(&mut self, plan: Plan) -> Result<(Plan, End), Vec<String>> {
+        let mut life = self.begin(plan)?;
         for _ in 0..self.random.between(5, 60) {
             self.step(&mut life).await?;
         }
@@ -130,12 +131,11 @@ impl World {
         Ok((plan, end))
     }
 
-    fn begin(&mut self, plan: Plan, before: Option<End>) -> Result<Life, Vec<String>> {
+    fn begin(&mut self, plan: Plan) -> Result<Life, Vec<String>> {
         // What it finds on a disk that works is what was left there.
         self.mend_disk();
         let life = Life::begin(plan, &self.disk, &self.net, &self.check, &self.clocks);
-        self.check.borrow_mut().begin_life(&life.ledger(), before);
-        self.judge()?;
+        self.hold(&life)?;
         Ok(life)
     }
 
@@ -154,7 +154,7 @@ impl World {
     /// The ledger adds up, and says what was seen.
     fn hold(&self, life: &Life) -> Result<(), Vec<String>> {
         let ledger = life.ledger();
-        self.check.borrow_mut().live(&ledger);
+        self.check.borrow_mut().live(&ledger, &life.served());
         self.judge()
     }
 
@@ -283,13 +283,18 @@ impl World {
     /// Waits until nothing is held, which must not take long.
     async fn drain(&self, life: &Life) -> Result<(), Vec<String>> {
         let until = Instant::now() + DRAIN_MAX;
+        let mut quiet = 0;
         loop {
             self.hold(life)?;
             let ledger = life.ledger();
-            let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
-            let held: u64 = targets().map(|t| t.queued + t.in_flight + t.spooled).sum();
+            let held: u64 = ledger.tiers.iter().map(|tier| self.held(tier)).sum();
             let unread: usize = life.clients.iter().map(|client| client.unread()).sum();
-            if held == 0 && unread == 0 && self.net.is_idle() {
+            let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
+            // A connection that is to come brings what the one before it may have lost.
+            let writes_again = targets().any(|t| t.in_doubt > 0 && t.state == "connecting");
+            let is_quiet = held == 0 && unread == 0 && self.net.is_idle() && !writes_again;
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            if quiet > 1 {
                 return Ok(());
             }
             if Instant::now() > until {
@@ -298,5 +303,13 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// What the targets of a tier hold and must get.
+    fn held(&self, tier: &TierFates) -> u64 {
+        // What was to go on to others stays on disk when its tier is gone.
+        let stays = tier.removed && self.check.borrow().pooled.contains(&tier.name);
+        let spooled = |spooled: u64| if stays { 0 } else { spooled };
+        tier.targets.iter().map(|t| t.queued + t.in_flight + spooled(t.spooled)).sum()
     }
 }

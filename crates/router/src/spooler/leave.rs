@@ -1,8 +1,9 @@
 //! How a target leaves: it gets all that it is due, or what it holds goes on to others.
 //!
-//! Order: nobody feeds it any more (the reload has seen to that), its worker ends, what is in its queue goes to
-//! disk, and only then goes what is on disk to an heir or to the new owners. A target that keeps what it has
-//! works on until nothing is left. Nothing of this has a deadline.
+//! Order: nobody feeds it any more (the reload has seen to that), its worker ends, and only then goes what is on
+//! disk to an heir or to the new owners. What is in its queue comes behind that: an heir gets it as it is, and new
+//! owners when there is room for it on the disk. A target that keeps what it has works on until nothing is left.
+//! Nothing of this has a deadline.
 
 use std::{sync::Arc, time::Duration};
 
@@ -72,7 +73,23 @@ impl<D: Disk> Entry<D> {
             &mut heir.leaves
         };
         *leaves = Some(leaver.how);
+        if let Some(link) = &leaver.target.link {
+            // It owns nothing any more: what goes on from others does not come here.
+            link.expect(false);
+        }
         true
+    }
+
+    /// What it holds, or an heir will, is to go to its owners.
+    pub(super) fn is_to_reroute(&self) -> bool {
+        let mut all = self.heirs.iter().map(|heir| heir.leaves).chain([self.leaves]);
+        all.any(|leaves| leaves == Some(OnChange::Reroute))
+    }
+
+    /// Its link, and those of its heirs.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        let heirs = self.heirs.iter().map(|heir| &heir.target);
+        heirs.chain([&self.target]).filter_map(|target| target.link.as_ref())
     }
 
     /// It is fed no more, and what it holds is to go to others.
@@ -93,7 +110,7 @@ impl<D: Disk> Entry<D> {
             target.queue.set_spooling(true);
             target.retire(Instant::now() + WORKER_MAX);
         }
-        if !link.has_worker_ended() || (is_ending && target.queue.held().queued > 0) {
+        if !link.has_worker_ended() {
             return Due::Nothing;
         }
         if !self.heirs.is_empty() {
@@ -103,6 +120,9 @@ impl<D: Disk> Entry<D> {
                 self.take_back(shared);
             }
             Due::Reroute
+        } else if is_ending && target.queue.held().queued > 0 {
+            // It goes to disk first.
+            Due::Nothing
         } else {
             // What a stuck shard may have brought since.
             target.shed_queued(&shared.gate, Shed::Retired);
@@ -145,7 +165,7 @@ impl<D: Disk> Entry<D> {
         let Some(Heir { target: heir, leaves }) = self.heirs.pop_front() else { return self };
         self.take_back(shared);
         let (from, held) = (Arc::clone(&self.target), self.spool.held().samples);
-        from.shed_queued(&shared.gate, Shed::Retired);
+        pass_queue(&from, &heir, shared);
         if let Some(new) = &heir.link {
             let _pass = shared.gate.pass();
             pass_on(&from, &heir, held);
@@ -163,5 +183,21 @@ impl<D: Disk> Entry<D> {
             link.release();
         }
         entry
+    }
+}
+
+/// What is in the queue goes on to the heir's, in front of what has come there: a full disk may not take it.
+fn pass_queue(from: &Target, heir: &Target, shared: &Shared) {
+    let _pass = shared.gate.pass();
+    let mut chunks = Vec::new();
+    from.queue.end_into(&mut chunks);
+    let samples = chunks.iter().map(|chunk| chunk.samples).sum();
+    from.queue.settle(samples);
+    // As if by way of the disk: whatever goes on to another target is counted as coming from there.
+    from.meters.to_disk.add(samples);
+    from.meters.rerouted.add(samples);
+    heir.meters.taken_over.add(samples);
+    if !heir.queue.inherit(chunks) {
+        heir.meters.shed(heir.end_reason()).add(samples);
     }
 }

@@ -200,8 +200,8 @@ impl<D: Disk> Work<D> {
     /// another one's is to come.
     fn expect_no_more(&self, tier: &str) {
         let of_tier = || self.entries.iter().filter(|entry| entry.target.tier == tier);
-        if !of_tier().any(|entry| entry.leaves == Some(OnChange::Reroute)) {
-            of_tier().filter_map(|e| e.target.link.as_ref()).for_each(|link| link.expect(false));
+        if !of_tier().any(Entry::is_to_reroute) {
+            of_tier().flat_map(Entry::links).for_each(|link| link.expect(false));
             // Nothing of these is on disk.
             let without = self.orphans.iter().filter(|target| target.tier == tier);
             without.for_each(|target| target.queue.set_spooling(false));
