@@ -24,7 +24,7 @@ const HANDOVERS: usize = 5;
 
 /// Samples that may be on their way: less than any buffer holds, so that the kernel drops none.
 const LINES_AHEAD: usize = 40_000;
-const LISTS_AHEAD: usize = 2_000;
+const LISTS_AHEAD: usize = 400;
 
 const SAMPLES_MAX: usize = 40_000_000;
 

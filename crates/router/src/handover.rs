@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     sync::{MutexGuard, mpsc},
-    time::Instant,
+    time::{Instant, error::Elapsed, timeout},
 };
 
 use crate::{
@@ -33,6 +33,9 @@ use crate::{
 
 /// How long a target may still take from the old process; the rest goes to the new one.
 pub(crate) const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// How long a shard may take to take a client.
+const CLIENT_MAX: Duration = Duration::from_secs(2);
 
 /// How long the clients of the old process may take to get to the new one.
 pub(crate) const CLIENTS_MAX: Duration = Duration::from_secs(20);
@@ -247,9 +250,9 @@ impl Inheritance {
         self.turn = (self.turn + 1) % shards.len().max(1);
         if let Some(inbox) = shards.get(self.turn) {
             let client = Client { stream, listener, open, stages, started };
-            // A shard that is gone has ended with the process.
-            let _gone: Result<(), mpsc::error::SendError<Client>> =
-                inbox.clients.send(client).await;
+            // A shard that is gone has ended with the process; one that is stuck must not hold up a stop.
+            let sent = timeout(CLIENT_MAX, inbox.clients.send(client)).await;
+            let _gone: Result<Result<(), mpsc::error::SendError<Client>>, Elapsed> = sent;
         }
     }
 
@@ -289,6 +292,10 @@ pub(crate) fn tell_done(shared: &Shared, heir: &Heir) {
         tokio::spawn(async move {
             for target in targets {
                 target.lever.let_go().await;
+                if let Some(link) = &target.link {
+                    // What its disk does not take comes before the word.
+                    link.released().await;
+                }
             }
             // A new process that is gone needs no word.
             let _gone: Result<(), mpsc::error::SendError<Piece>> =

@@ -1,8 +1,8 @@
 //! Samples that come back: targets that are this process itself.
 //!
 //! Told before the first sample: an address that is one of our own listeners. Told while it runs, through
-//! whatever translates addresses: a datagram of ours that comes back, and a client that has the address of
-//! a connection of ours. A TCP target behind a proxy that comes back cannot be told by addresses.
+//! whatever translates addresses: a datagram of ours that comes back. A client that is a connection of ours has
+//! the addresses of one; a TCP target that comes back behind a proxy or a translated address cannot be told.
 
 use std::{
     collections::HashMap,
@@ -28,8 +28,9 @@ const HEADER_BYTES: usize = 4;
 pub(crate) struct Loops {
     /// Random, and so of this process alone.
     nonce: u64,
-    /// Local ends of the connections to targets, and the beacon of each target.
-    connections: Mutex<HashMap<SocketAddr, u64>>,
+    /// Both ends of the connections to targets, ours first, and the beacon of each target. One end does not tell: the
+    /// kernel gives a port to connections to several places.
+    connections: Mutex<HashMap<[SocketAddr; 2], u64>>,
 }
 
 impl Default for Loops {
@@ -59,18 +60,18 @@ impl Loops {
     }
 
     /// A connection to a target begins; it is known until the guard is dropped.
-    pub(crate) fn connected(&self, local: SocketAddr, target: u64) -> Connected<'_> {
-        let local = canonical(local);
-        self.lock().insert(local, target);
-        Connected { loops: self, local }
+    pub(crate) fn connected(&self, ends: [SocketAddr; 2], target: u64) -> Connected<'_> {
+        let ends = ends.map(canonical);
+        self.lock().insert(ends, target);
+        Connected { loops: self, ends }
     }
 
-    /// The target whose connection a client is.
-    pub(crate) fn target_of(&self, peer: SocketAddr) -> Option<u64> {
-        self.lock().get(&canonical(peer)).copied()
+    /// The target whose connection a client is, which has this address and came to that one.
+    pub(crate) fn target_of(&self, peer: SocketAddr, came_to: SocketAddr) -> Option<u64> {
+        self.lock().get(&[peer, came_to].map(canonical)).copied()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, u64>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[SocketAddr; 2], u64>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,12 +80,12 @@ impl Loops {
 #[derive(Debug)]
 pub(crate) struct Connected<'a> {
     loops: &'a Loops,
-    local: SocketAddr,
+    ends: [SocketAddr; 2],
 }
 
 impl Drop for Connected<'_> {
     fn drop(&mut self) {
-        self.loops.lock().remove(&self.local);
+        self.loops.lock().remove(&self.ends);
     }
 }
 
@@ -180,12 +181,14 @@ mod tests {
     #[test]
     fn a_client_with_the_address_of_our_connection_is_ours_while_that_lives() {
         let loops = Loops::default();
-        let local: SocketAddr = "10.0.0.1:4000".parse().unwrap();
-        let connected = loops.connected(local, 5);
-        assert_eq!(loops.target_of("[::ffff:10.0.0.1]:4000".parse().unwrap()), Some(5));
-        assert_eq!(loops.target_of("10.0.0.1:4001".parse().unwrap()), None);
+        let ends = ["10.0.0.1:4000", "10.0.0.2:2003"].map(|text| text.parse().unwrap());
+        let connected = loops.connected(ends, 5);
+        assert_eq!(loops.target_of("[::ffff:10.0.0.1]:4000".parse().unwrap(), ends[1]), Some(5));
+        assert_eq!(loops.target_of("10.0.0.1:4001".parse().unwrap(), ends[1]), None);
+        // The same port of ours, to another place.
+        assert_eq!(loops.target_of(ends[0], "10.0.0.3:2003".parse().unwrap()), None);
         drop(connected);
-        assert_eq!(loops.target_of(local), None);
+        assert_eq!(loops.target_of(ends[0], ends[1]), None);
     }
 
     #[test]

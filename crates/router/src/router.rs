@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread::JoinHandle, time::Duration};
 
+use coco_spool::OpenError;
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -92,7 +93,7 @@ impl Bound {
     /// The same behind a process that still works: its spool is opened when it has let go of it.
     ///
     /// # Errors
-    /// [`BindError`] for the first address that cannot be had.
+    /// As [`bind`](Self::bind), but that the folder may be locked.
     pub fn bind_behind(
         plan: Plan,
         shards: NonZeroUsize,
@@ -100,7 +101,7 @@ impl Bound {
         sockets: Vec<HandedSocket>,
     ) -> Result<Self, BindError> {
         let listeners = open_listeners(&plan, shards.get(), &registry, sockets)?;
-        let spool = plan.spool.as_ref().map(|_| Folder::Awaited);
+        let spool = plan.spool.as_ref().map(await_folder).transpose()?;
         Ok(Self { listeners, plan, registry, shards: shards.get(), spool })
     }
 
@@ -170,6 +171,15 @@ impl Bound {
         watch::start(&shared);
         let control = Arc::new(Control::new(held));
         Ok((Running { shared, control, threads, dry, spooler }, listeners))
+    }
+}
+
+/// The folder, which the process before this one probably has.
+fn await_folder(plan: &SpoolPlan) -> Result<Folder, OpenError> {
+    match spooler::open(plan) {
+        Ok(root) => Ok(Folder::Open(root)),
+        Err(OpenError::Locked(_)) => Ok(Folder::Awaited),
+        Err(error) => Err(error),
     }
 }
 

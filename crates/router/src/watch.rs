@@ -82,10 +82,9 @@ impl Audits {
 }
 
 async fn sum_up(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(SUMMARY_INTERVAL);
     let mut before = HashMap::new();
     loop {
-        ticks.tick().await;
+        tokio::time::sleep(SUMMARY_INTERVAL).await;
         Reports::sum_up(&shared.registry, &mut before);
     }
 }

@@ -56,6 +56,10 @@ pub(crate) async fn wait(
                 signal = stops.next() => return End::Stop(signal),
             }
         }
+        if std::process::id() == 1 {
+            failed("this is process 1, whose end ends all others: start a new container instead");
+            continue;
+        }
         tracing::info!("upgrading: starting the program anew");
         let attempt = async {
             let mut held = running.hold().await.map_err(|error| error.to_string())?;
@@ -133,9 +137,20 @@ impl Service {
         api_stop.send_replace(true);
         notifier.main_is(id);
         let (heir, all_sent) = successor.feed();
+        let hand_over = running.hand_over(heir);
+        tokio::pin!(hand_over);
+        // A hand-over is bounded, and a service manager stops both processes at once: the first signal waits.
         let drained = tokio::select! {
-            drained = running.hand_over(heir) => drained,
-            signal = stops.next() => bail!("{signal} while handing over: what was held is lost"),
+            drained = &mut hand_over => drained,
+            signal = stops.next() => {
+                tracing::warn!(signal, "handing over first, which takes some seconds; once more ends at once");
+                tokio::select! {
+                    drained = &mut hand_over => drained,
+                    signal = stops.next() => {
+                        bail!("{signal} while handing over: what was held is lost")
+                    }
+                }
+            }
         };
         if timeout(LAST_PIECES_MAX, all_sent).await.is_err() {
             tracing::error!("the new process does not take what is left");

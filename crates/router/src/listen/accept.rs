@@ -99,9 +99,11 @@ pub(crate) async fn accept(
     while !stages.is_overdue()
         && let Ok((stream, _)) = socket.accept()
     {
-        stream.set_nonblocking(true)?;
-        if let Some(client) = admit(stream, &listener, &shared)? {
-            deal(client, &shards, &mut turn).await;
+        // One that has broken already is no reason to leave the others.
+        match stream.set_nonblocking(true).and_then(|()| admit(stream, &listener, &shared)) {
+            Ok(Some(client)) => deal(client, &shards, &mut turn).await,
+            Ok(None) => {}
+            Err(_) => listener.errors.add(1),
         }
     }
     Ok(())

@@ -122,7 +122,7 @@ impl<'a, U: Units> Reading<'a, U> {
                 () = stages.changed() => continue,
             }
             if std::mem::take(&mut is_new) {
-                self.look_for_loop();
+                self.look_for_loop(stream.ends().ok().map(|[came_to, _]| came_to));
             }
             match self.inlet.read(self.units.kept(), |room| stream.try_read(room)) {
                 Ok(0) => return End::Closed,
@@ -139,9 +139,10 @@ impl<'a, U: Units> Reading<'a, U> {
     }
 
     /// Whether the client is this process itself. Not asked before it sends: then its own side knows it.
-    fn look_for_loop(&self) {
+    fn look_for_loop(&self, came_to: Option<SocketAddr>) {
         let shared = &self.inlet.shared;
-        if let Some(beacon) = self.peer.and_then(|peer| shared.loops.target_of(peer)) {
+        let ours = |(peer, came_to)| shared.loops.target_of(peer, came_to);
+        if let Some(beacon) = self.peer.zip(came_to).and_then(ours) {
             loops::came_back(
                 &shared.roll.load(),
                 beacon,
@@ -187,8 +188,7 @@ impl<'a, U: Units> Reading<'a, U> {
         let Self { listener, peer, inlet, full, .. } = self;
         let from = Source { listener, peer: *peer };
         inlet.route(|pipeline| {
-            pipeline.tally().raw += 1;
-            pipeline.reject("truncated", &from, || format!("ended {bytes} bytes into a unit"));
+            pipeline.reject_unit("truncated", &from, || format!("ended {bytes} bytes into a unit"));
             pipeline.publish(listener, Feeder::Stream, false, full);
         });
     }

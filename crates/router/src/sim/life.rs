@@ -499,7 +499,7 @@ impl net::Stream for ClientStream<'_> {
         Ok(count)
     }
 
-    fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
+    fn ends(&self) -> io::Result<[std::net::SocketAddr; 2]> {
         Err(ErrorKind::Unsupported.into())
     }
 

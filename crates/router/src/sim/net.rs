@@ -428,7 +428,7 @@ impl Stream for SimStream {
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    fn ends(&self) -> io::Result<[SocketAddr; 2]> {
         Err(ErrorKind::Unsupported.into())
     }
 

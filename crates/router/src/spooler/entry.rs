@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     chunk::Chunk,
+    handover,
     plan::{OnChange, ReplayRate},
     shared::Shared,
     target::{
@@ -34,7 +35,7 @@ const GIVEN_MAX: usize = 16;
 const DISK_PAUSE: Duration = Duration::from_secs(2);
 
 /// Time at a stop for a disk that refuses.
-const FINISH_MAX: Duration = Duration::from_secs(5);
+pub(super) const FINISH_MAX: Duration = Duration::from_secs(5);
 
 /// How often samples that are too old are looked for, and what is on disk is told.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -61,6 +62,8 @@ pub(super) struct Entry<D: Disk> {
     pub(super) rate: ReplayRate,
     /// When it was last looked for samples that are too old, and told what is on disk.
     looked_at: Option<Duration>,
+    /// At the last refusal there was no room by its bounds.
+    is_full: bool,
     /// The disk refused: until then it is not written to, or not read.
     write_at: Duration,
     read_at: Duration,
@@ -126,6 +129,7 @@ impl<D: Disk> Entry<D> {
             pace,
             rate,
             looked_at: None,
+            is_full: false,
             write_at: Duration::ZERO,
             read_at: Duration::ZERO,
             leaves: None,
@@ -248,13 +252,16 @@ impl<D: Disk> Entry<D> {
     /// The disk took only some samples of the first chunk: the rest goes back to the queue.
     fn keep_rest(&mut self, now: Now, taken: u64, error: &AppendError, shared: &Shared) {
         self.write_at = now.monotonic + DISK_PAUSE;
+        self.is_full = matches!(error.cause, Cause::Full);
         if let Some(chunk) = self.chunks.front_mut() {
             chunk.settle_first(taken);
             chunk.trim();
             if matches!(error.cause, Cause::Unsound) {
                 let samples = std::mem::take(&mut chunk.samples);
                 self.target.settle_shed(&shared.gate, Shed::Oversize, false, samples);
-                self.chunks.pop_front();
+                if let Some(chunk) = self.chunks.pop_front() {
+                    self.target.queue.recycle(chunk);
+                }
             }
         }
         self.target.queue.give_back(&mut self.chunks);
@@ -314,21 +321,30 @@ impl<D: Disk> Entry<D> {
         }
     }
 
-    /// Puts on disk all that the queue holds, as far as the disk takes it.
-    pub(super) fn write_all(&mut self, now: impl Fn() -> Now, shared: &Shared) {
+    /// Puts on disk all that the queue holds, as far as the disk takes it by then.
+    pub(super) fn write_all(&mut self, now: impl Fn() -> Now, until: Duration, shared: &Shared) {
         self.take_word(shared);
-        let until = now().monotonic + FINISH_MAX;
-        while self.target.queue.held().queued > 0 && now().monotonic < until {
-            if !self.write(now(), shared) {
+        while self.target.queue.held().queued > 0 {
+            let moved = self.write(now(), shared);
+            // A spool that is full stays so: nobody reads it any more.
+            if !moved && (self.is_full || now().monotonic >= until) {
+                return;
+            }
+            if !moved {
                 std::thread::park_timeout(PAUSE_IDLE);
             }
         }
     }
 
-    /// Puts on disk all that the queue holds; what the disk does not take is shed.
-    pub(super) fn finish(mut self, now: impl Fn() -> Now, shared: &Shared) {
-        self.write_all(now, shared);
+    /// Puts on disk all that the queue holds; what the disk does not take goes to the next process, or is shed.
+    pub(super) fn finish(mut self, now: impl Fn() -> Now, until: Duration, shared: &Shared) {
+        let target = Arc::clone(&self.target);
+        self.write_all(now, until, shared);
+        hand_rest_over(&target, shared);
         self.close(shared);
+        if let Some(link) = &target.link {
+            link.release();
+        }
     }
 
     /// Sheds what is not on disk, and closes the spool.
@@ -356,6 +372,21 @@ impl<D: Disk> Entry<D> {
 /// How long ago something was spooled, by the wall clock.
 fn age(now: Now, unix_ms: Option<u64>) -> Duration {
     unix_ms.map_or(Duration::ZERO, |at| Duration::from_millis(now.unix_ms.saturating_sub(at)))
+}
+
+/// Gives what no disk took to the next process, if this one hands over.
+pub(super) fn hand_rest_over(target: &Target, shared: &Shared) {
+    let Some(heir) = shared.heir() else { return };
+    let mut chunks = Vec::new();
+    target.queue.end_into(&mut chunks);
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    if let Ok(runtime) = runtime {
+        runtime.block_on(handover::hand_chunks(&heir, target, shared, &mut chunks));
+    }
+    let left = chunks.iter().map(|chunk| chunk.samples).sum::<u64>();
+    if left > 0 {
+        target.settle_shed(&shared.gate, target.end_reason(), false, left);
+    }
 }
 
 /// Sheds what no disk took, and says so.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     Folder, LET_GO_MAX, LOCK_PAUSE, Orders, PAUSE, PAUSE_IDLE, Words,
-    entry::{Entry, Next, shed_rest},
+    entry::{Entry, FINISH_MAX, Next, hand_rest_over, shed_rest},
     leave::Due,
     reroute::{Moved, reroute},
     tell,
@@ -147,17 +147,23 @@ impl<D: Disk> Work<D> {
     /// Puts on disk all that is still held.
     pub(crate) fn finish(mut self, now: impl Fn() -> Now) {
         self.take_orders(now());
+        // One time for all: the disks of those that come last may be good.
+        let until = now().monotonic + FINISH_MAX;
         // No worker lives any more: whoever takes over does so at once.
         for entry in self.entries.iter_mut().filter(|entry| entry.is_ending()) {
-            entry.write_all(&now, &self.shared);
+            entry.write_all(&now, until, &self.shared);
         }
         self.see_off(now());
         for mut entry in std::mem::take(&mut self.entries) {
             self.orphans.extend(entry.heirs.drain(..).map(|heir| heir.target));
-            entry.finish(&now, &self.shared);
+            entry.finish(&now, until, &self.shared);
         }
         for target in &self.orphans {
+            hand_rest_over(target, &self.shared);
             shed_rest(target, &self.shared);
+            if let Some(link) = &target.link {
+                link.release();
+            }
         }
     }
 

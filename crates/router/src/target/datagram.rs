@@ -19,8 +19,8 @@ use crate::{
         health::{Event, Health, Rules},
         net::{BATCH, Net, Socket},
         prober,
-        refusal::{has_refused, revive},
-        smooth::{AT_ONCE, Smooth},
+        refusal::{PROBE_PATIENCE, has_refused, revive},
+        smooth::AT_ONCE,
         worker::Outbox,
     },
 };
@@ -43,13 +43,12 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
     let mut health = Health::new(Rules::REFUSED);
-    let mut backlog = Backlog::default();
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
         if let Some(socket) = open(outbox, &mut place, net).await {
             outbox.target.set_state(State::Unknown);
             let sent = outbox.target.meters.sent.get();
-            let end = send_all(outbox, &socket, &mut place, &mut backlog).await;
+            let end = send_all(outbox, &socket, &mut place).await;
             outbox.cut();
             match end {
                 End::Done => continue,
@@ -58,7 +57,7 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
                     outbox.target.set_state(State::Suspect);
                     let (since, before) = (Instant::now(), outbox.target.meters.offered.get());
                     revive(outbox, &socket, &mut place, &mut health).await;
-                    backlog.grew(outbox.target.meters.offered.get() - before, since.elapsed());
+                    outbox.held_back(before, since);
                     continue;
                 }
                 End::Failed(error) => {
@@ -93,13 +92,8 @@ async fn open<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option
 }
 
 /// Sends until there is no more to come, or the target refuses, or the socket fails.
-async fn send_all(
-    outbox: &mut Outbox<'_>,
-    socket: &impl Socket,
-    place: &mut Place,
-    backlog: &mut Backlog,
-) -> End {
-    let mut singles = 0;
+async fn send_all(outbox: &mut Outbox<'_>, socket: &impl Socket, place: &mut Place) -> End {
+    let (mut singles, mut doubtful) = (0, false);
     let mut refused_at: Option<Instant> = None;
     loop {
         if outbox.chunks.is_empty() {
@@ -107,7 +101,7 @@ async fn send_all(
                 return End::Done;
             }
             if !outbox.has_more() {
-                backlog.is_over();
+                outbox.backlog.is_over();
             }
             outbox.more().await;
             outbox.take();
@@ -116,13 +110,20 @@ async fn send_all(
         if place.has_moved(outbox.target).await {
             return End::Done;
         }
-        let rate = backlog.rate(outbox);
+        let rate = outbox.backlog_rate();
         match send_some(outbox, socket, if rate.is_some() { AT_ONCE } else { BATCH }) {
             Ok(taken) => {
                 // The kernel tells of a refusal by taking one datagram of many, and forgets it.
                 singles = if taken.one_of_many { singles + 1 } else { 0 };
                 if let Some(rate) = rate {
-                    backlog.wait(taken.samples, rate).await;
+                    outbox.backlog.wait(taken.samples, rate).await;
+                }
+                if std::mem::take(&mut doubtful) {
+                    // Where little is sent, the next refusal would come too late.
+                    tokio::time::sleep(PROBE_PATIENCE).await;
+                    if has_refused(socket) {
+                        return End::Refused;
+                    }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -134,6 +135,7 @@ async fn send_all(
             // This one was not sent.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 outbox.write_failed(&error);
+                doubtful = true;
                 let before = refused_at.replace(Instant::now());
                 if before.is_some_and(|before| before.elapsed() < REFUSALS_APART_MAX) {
                     return End::Refused;
@@ -157,50 +159,6 @@ async fn send_all(
             }
         }
         tokio::task::yield_now().await;
-    }
-}
-
-/// What a target is sent more evenly than it is read: what is on disk, and what came while it was down.
-#[derive(Default)]
-struct Backlog {
-    /// Samples a second that may go; `None`: there is no backlog, or no bound.
-    rate: Option<u64>,
-    smooth: Smooth,
-}
-
-/// What came while a target was down goes so many times as fast as it came, and so fast at least, in samples a
-/// second.
-const TIMES_LIVE: u64 = 3;
-const RATE_MIN: u64 = 3_000;
-
-impl Backlog {
-    /// The target was down for this time, in which so many samples came.
-    fn grew(&mut self, samples: u64, time: Duration) {
-        let rate = TIMES_LIVE * samples * 1000
-            / u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
-        self.rate = Some(rate.max(RATE_MIN));
-    }
-
-    /// All of it is sent.
-    fn is_over(&mut self) {
-        self.rate = None;
-    }
-
-    /// At which rate, in samples a second, the first chunk may go, if it is of a backlog. What is on disk tells it
-    /// also for what waits in the queue behind that.
-    fn rate(&mut self, outbox: &Outbox<'_>) -> Option<u64> {
-        let is_from_disk = outbox.chunks.front().is_some_and(|chunk| chunk.spooled.is_some());
-        if let Some(link) = outbox.target.link.as_ref().filter(|_| is_from_disk) {
-            self.rate = link.rate();
-        }
-        self.rate
-    }
-
-    /// Waits until more may go.
-    async fn wait(&mut self, samples: u64, rate: u64) {
-        if let Some(until) = self.smooth.sent(samples, rate, Instant::now()) {
-            tokio::time::sleep_until(until).await;
-        }
     }
 }
 

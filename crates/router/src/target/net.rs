@@ -56,8 +56,8 @@ pub(crate) trait Stream {
     /// Reads without waiting; 0 is the end.
     fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize>;
 
-    /// Its end on our side.
-    fn local_addr(&self) -> io::Result<SocketAddr>;
+    /// Its two ends, ours first.
+    fn ends(&self) -> io::Result<[SocketAddr; 2]>;
 
     /// Writes what the kernel takes without waiting.
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
@@ -127,8 +127,8 @@ impl Stream for TcpStream {
         Self::try_read(self, bytes)
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Self::local_addr(self)
+    fn ends(&self) -> io::Result<[SocketAddr; 2]> {
+        Ok([self.local_addr()?, self.peer_addr()?])
     }
 
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// How long the word that nobody listens may take.
-const PROBE_PATIENCE: Duration = Duration::from_millis(200);
+pub(super) const PROBE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Asks a target that has refused, which is held meanwhile. Returns when it is to be fed again, when its
 /// name has moved, or when nothing is left to be sent to it.

@@ -109,8 +109,8 @@ impl Standing {
         if inner.is_open() != before.is_open() {
             inner.open_since = Instant::now();
         }
+        // With the lock held, so that a later change is told later. Who waits takes no lock.
         let halt = inner.halt();
-        drop(inner);
         self.halt.send_if_modified(|present| std::mem::replace(present, halt) != halt);
     }
 

@@ -44,7 +44,7 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
         outbox.target.set_state(State::Connecting);
         if let Some(stream) = connect(outbox, &mut place, net).await {
             let (loops, beacon) = (&outbox.shared.loops, outbox.target.beacon);
-            let _known = stream.local_addr().ok().map(|local| loops.connected(local, beacon));
+            let _known = stream.ends().ok().map(|ends| loops.connected(ends, beacon));
             outbox.target.set_state(State::Up);
             let since = Instant::now();
             let Err(error) = send_all(outbox, &stream).await else { return };

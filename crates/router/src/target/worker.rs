@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{
     chunk::Chunk,
     handover,
@@ -14,6 +16,7 @@ use crate::{
         datagram,
         net::Net,
         prober::Prober,
+        smooth::Backlog,
         standing::Halt,
         stream,
         window::Window,
@@ -50,7 +53,9 @@ pub(crate) async fn run(
 
 /// Sends while the target may be fed, and keeps or sheds what falls to it while it may not.
 async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
+    let (since, before) = (Instant::now(), outbox.target.meters.offered.get());
     outbox.target.released().await;
+    outbox.held_back(before, since);
     let standing = &outbox.target.standing;
     while !outbox.is_done() {
         let halt = tokio::select! {
@@ -63,11 +68,13 @@ async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
         if halt == Halt::Loop {
             shed_all(outbox).await;
         } else {
+            let (since, before) = (Instant::now(), outbox.target.meters.offered.get());
             tokio::select! {
                 biased;
                 () = standing.resumed(halt) => {}
                 () = outbox.target.queue.finished(), if outbox.can_end() => {}
             }
+            outbox.held_back(before, since);
         }
     }
 }
@@ -119,12 +126,14 @@ pub(crate) struct Outbox<'a> {
     pub(crate) written: usize,
     /// What was written before it, for the next connection.
     pub(crate) window: Window,
+    /// What is sent evenly to a UDP target.
+    pub(crate) backlog: Backlog,
 }
 
 impl<'a> Outbox<'a> {
     fn new(target: &'a Target, shared: &'a Shared) -> Self {
-        let window = Window::default();
-        Self { target, shared, chunks: VecDeque::new(), written: 0, window }
+        let (window, backlog) = (Window::default(), Backlog::default());
+        Self { target, shared, chunks: VecDeque::new(), written: 0, window, backlog }
     }
 
     /// Everything is settled or on disk, and no more will come.
@@ -179,6 +188,21 @@ impl<'a> Outbox<'a> {
     /// The spooler waits until the queue has been given back what can be.
     pub(crate) fn owes(&self) -> bool {
         self.target.link.as_ref().is_some_and(|link| !link.is_clear())
+    }
+
+    /// The target was not fed since then, when so many samples had ever fallen to it.
+    pub(crate) fn held_back(&mut self, before: u64, since: Instant) {
+        let (held, came) = (self.target.held(), self.target.meters.offered.get() - before);
+        self.backlog.grew(came, since.elapsed(), held.queued + held.in_flight);
+    }
+
+    /// At which rate, in samples a second, the first chunk may go, if it is of a backlog.
+    pub(crate) fn backlog_rate(&mut self) -> Option<u64> {
+        let is_from_disk = self.chunks.front().is_some_and(|chunk| chunk.spooled.is_some());
+        if let Some(link) = self.target.link.as_ref().filter(|_| is_from_disk) {
+            self.backlog.is_on_disk(link.rate());
+        }
+        self.backlog.rate()
     }
 
     /// More waits for the target, in the queue or on disk.

@@ -42,7 +42,10 @@ pub(crate) struct Program {
 impl Program {
     /// This process' own, to be asked for at its start: then nobody has replaced the file yet.
     pub(crate) fn of_this_process() -> io::Result<Self> {
-        let path = without_mark(env::current_exe()?);
+        // As it was called, so that a link to another version is followed anew.
+        let called = env::args_os().next().map(PathBuf::from);
+        let called = called.filter(|path| path.is_absolute() && path.exists());
+        let path = called.map_or_else(|| env::current_exe().map(without_mark), Ok)?;
         Ok(Self { path, arguments: env::args_os().skip(1).collect() })
     }
 
