@@ -367,35 +367,32 @@ impl Life {
         let ledger = self.ledger();
         self.check.borrow_mut().live(&ledger, &self.served());
         self.tell_unsynced(false);
-        self.check.borrow_mut().end_life(&ledger, how, &self.at_risk(&ledger));
+        self.check.borrow_mut().end_life(&ledger, how, &self.at_risk());
         drop(self.work.take());
     }
 
     /// Tells the checker of spools that could not sync, or may not be able to at their end.
     fn tell_unsynced(&self, disk_fails: bool) {
         let work = self.work.borrow();
+        let never = self.plan.spool.as_ref().is_some_and(|spool| spool.sync == Sync::Never);
         for (target, counts) in work.iter().flat_map(Work::counts) {
             if let Some(account) = self.check.borrow_mut().account(target) {
-                account.unsynced |= disk_fails || counts.sync_errors > 0;
+                account.unsynced |= never || disk_fails || counts.sync_errors > 0;
             }
         }
     }
 
-    /// What a crash of the machine may take from the disk, if all could be synced.
-    fn at_risk(&self, ledger: &Ledger) -> BTreeMap<Key, u64> {
+    /// What a crash of the machine may take from the disk, if all could be synced so far.
+    fn at_risk(&self) -> BTreeMap<Key, u64> {
         let work = self.work.borrow();
         let sync = self.plan.spool.as_ref().unwrap().sync;
         let risk = |(target, counts): (&Target, coco_spool::Counts)| {
-            let rows = ledger.tiers.iter().filter(|tier| tier.name == target.tier);
-            let rows = rows.flat_map(|tier| &tier.targets).filter(|t| t.id == target.plan.id);
-            let held = rows.map(|row| row.spooled).sum();
             let recent = match sync {
-                Sync::Each => 0,
+                Sync::Each | Sync::Never => 0,
                 Sync::Interval(interval) => {
                     let safe = Instant::now() - interval - 2 * PAUSE_IDLE;
                     self.spooled_since(&key(target), safe, counts.spooled)
                 }
-                Sync::Never => held,
             };
             (key(target), recent)
         };
@@ -433,7 +430,7 @@ fn shown(plan: &Plan) -> String {
         )
     };
     let tiers = plan.tiers.iter().map(tier).collect::<Vec<_>>().join("\n");
-    let how = plan.spool.as_ref().map(|spool| (spool.on_change, spool.replay_rate));
+    let how = plan.spool.as_ref().map(|spool| (spool.on_change, spool.replay_rate, spool.sync));
     format!("{tiers}\n  {how:?}")
 }
 
