@@ -255,7 +255,8 @@ impl Sums {
         let most = self.shed + self.in_memory + self.unsafe_on_disk + self.left;
         let least = match violent {
             true => 0,
-            false => self.left + self.shed.saturating_sub(self.may_repeat - self.resent),
+            // What is on disk or shed may have been sent before.
+            false => (self.left + self.shed).saturating_sub(self.may_repeat - self.resent),
         };
         if !(least..=most).contains(&missing) {
             faults.push(format!("{id}: {missing} are missing, not {least} to {most}; {self:?}"));

@@ -4,8 +4,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
-    future::pending,
-    io::{self, ErrorKind, IoSlice},
     path::Path,
     rc::Rc,
     sync::Arc,
@@ -14,32 +12,32 @@ use std::{
 
 use coco_spool::{Budget, Now, Root, disk::SimDisk};
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::Instant,
 };
 
 use super::{
     check::{Check, End, Served},
+    client::{Client, read},
     net::SimNet,
     plans::ROOT,
-    sample::{Sample, datagram, take_units},
+    sample::{Sample, datagram},
 };
 use crate::{
     control::{Control, Held, Inbox},
-    handover::Started,
     inlet::Inlet,
     ledger::Ledger,
-    listen::{Listener, client::Reading, kernel::DropWatch, line::Lines},
+    listen::{Listener, kernel::DropWatch},
     pipeline::Source,
-    plan::{OnChange, Plan, Sync, TargetProtocol},
+    plan::{OnChange, Plan, Sync},
     reload::reload,
     router::{GRACE, end},
     routes::Routes,
     shard::Crew,
     shared::Shared,
     spooler::{Adopter, Next, Orders, PAUSE, PAUSE_IDLE, Work},
-    target::{Target, net, queue::Feeder},
+    target::{Target, queue::Feeder},
     telemetry::Registry,
 };
 
@@ -367,35 +365,32 @@ impl Life {
         let ledger = self.ledger();
         self.check.borrow_mut().live(&ledger, &self.served());
         self.tell_unsynced(false);
-        self.check.borrow_mut().end_life(&ledger, how, &self.at_risk(&ledger));
+        self.check.borrow_mut().end_life(&ledger, how, &self.at_risk());
         drop(self.work.take());
     }
 
     /// Tells the checker of spools that could not sync, or may not be able to at their end.
     fn tell_unsynced(&self, disk_fails: bool) {
         let work = self.work.borrow();
+        let never = self.plan.spool.as_ref().is_some_and(|spool| spool.sync == Sync::Never);
         for (target, counts) in work.iter().flat_map(Work::counts) {
             if let Some(account) = self.check.borrow_mut().account(target) {
-                account.unsynced |= disk_fails || counts.sync_errors > 0;
+                account.unsynced |= never || disk_fails || counts.sync_errors > 0;
             }
         }
     }
 
-    /// What a crash of the machine may take from the disk, if all could be synced.
-    fn at_risk(&self, ledger: &Ledger) -> BTreeMap<Key, u64> {
+    /// What a crash of the machine may take from the disk, if all could be synced so far.
+    fn at_risk(&self) -> BTreeMap<Key, u64> {
         let work = self.work.borrow();
         let sync = self.plan.spool.as_ref().unwrap().sync;
         let risk = |(target, counts): (&Target, coco_spool::Counts)| {
-            let rows = ledger.tiers.iter().filter(|tier| tier.name == target.tier);
-            let rows = rows.flat_map(|tier| &tier.targets).filter(|t| t.id == target.plan.id);
-            let held = rows.map(|row| row.spooled).sum();
             let recent = match sync {
-                Sync::Each => 0,
+                Sync::Each | Sync::Never => 0,
                 Sync::Interval(interval) => {
                     let safe = Instant::now() - interval - 2 * PAUSE_IDLE;
                     self.spooled_since(&key(target), safe, counts.spooled)
                 }
-                Sync::Never => held,
             };
             (key(target), recent)
         };
@@ -433,7 +428,7 @@ fn shown(plan: &Plan) -> String {
         )
     };
     let tiers = plan.tiers.iter().map(tier).collect::<Vec<_>>().join("\n");
-    let how = plan.spool.as_ref().map(|spool| (spool.on_change, spool.replay_rate));
+    let how = plan.spool.as_ref().map(|spool| (spool.on_change, spool.replay_rate, spool.sync));
     format!("{tiers}\n  {how:?}")
 }
 
@@ -442,86 +437,5 @@ fn remember(spooled: &mut VecDeque<Spooled>, work: &Work<SimDisk>) {
     spooled.push_back(Spooled { at: Instant::now(), by_target: by_target.collect() });
     if spooled.len() > 1000 {
         spooled.pop_front();
-    }
-}
-
-/// A TCP client: what it has sent and nobody has read.
-#[derive(Debug, Default)]
-pub(super) struct Client {
-    sent: RefCell<VecDeque<u8>>,
-    /// What was read of a line that has not ended.
-    begun: RefCell<Vec<u8>>,
-    news: Notify,
-}
-
-impl Client {
-    pub(super) fn send(&self, bytes: &[u8]) {
-        self.sent.borrow_mut().extend(bytes);
-        self.news.notify_one();
-    }
-
-    pub(super) fn unread(&self) -> usize {
-        self.sent.borrow().len()
-    }
-}
-
-/// A client's connection, and who is told of the samples that are read.
-struct ClientStream<'a> {
-    client: &'a Client,
-    check: &'a RefCell<Check>,
-    shared: &'a Shared,
-}
-
-impl net::Stream for ClientStream<'_> {
-    async fn writable(&self) -> io::Result<()> {
-        pending().await
-    }
-
-    async fn readable(&self) -> io::Result<()> {
-        while self.client.unread() == 0 {
-            self.client.news.notified().await;
-        }
-        Ok(())
-    }
-
-    fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut sent = self.client.sent.borrow_mut();
-        let count = sent.len().min(bytes.len());
-        if count == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        bytes.iter_mut().zip(sent.drain(..count)).for_each(|(place, byte)| *place = byte);
-        let mut begun = self.client.begun.borrow_mut();
-        begun.extend_from_slice(&bytes[..count]);
-        let samples = take_units(&mut begun, TargetProtocol::LineTcp).unwrap();
-        // They are routed before anything else happens.
-        self.check.borrow_mut().offer(&samples, &self.shared.routes.load());
-        Ok(count)
-    }
-
-    fn ends(&self) -> io::Result<[std::net::SocketAddr; 2]> {
-        Err(ErrorKind::Unsupported.into())
-    }
-
-    fn try_write_vectored(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
-        Err(ErrorKind::Unsupported.into())
-    }
-}
-
-/// As `listen::client` does.
-fn read(
-    client: Rc<Client>,
-    listener: &Arc<Listener>,
-    inlet: &Rc<Inlet>,
-    check: &Rc<RefCell<Check>>,
-) -> impl Future<Output = ()> + 'static {
-    let (listener, inlet, check) = (Arc::clone(listener), Rc::clone(inlet), Rc::clone(check));
-    async move {
-        let shared = Arc::clone(&inlet.shared);
-        let stream = ClientStream { client: &client, check: &check, shared: &shared };
-        let lines = Lines::new(inlet.line_bytes_max(), Started::default());
-        let mut reading = Reading::new(lines, &listener, None, &inlet);
-        let end = reading.run(&stream, listener.lever.stages()).await;
-        reading.finish(end);
     }
 }

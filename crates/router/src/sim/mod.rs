@@ -7,6 +7,7 @@
 
 mod account;
 mod check;
+mod client;
 mod life;
 mod net;
 mod plans;
@@ -51,7 +52,7 @@ fn every_sample_has_one_fate_whatever_fails() {
     let first = number("COCO_SIM_FROM").unwrap_or(0);
     let last = first + number("COCO_SIM_SEEDS").unwrap_or(SEEDS);
     let (next, failures) = (AtomicU64::new(first), Mutex::new(Vec::new()));
-    let totals = Mutex::new((0, 0, [0; 3]));
+    let totals = Mutex::new((0, 0, [0; 3], 0));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -66,6 +67,7 @@ fn every_sample_has_one_fate_whatever_fails() {
                             totals.0 += report.samples;
                             totals.1 += report.reloads;
                             totals.2.iter_mut().zip(report.ends).for_each(|(all, n)| *all += n);
+                            totals.3 += report.moved;
                         }
                         Err(faults) => failures.lock().unwrap().push(failed(seed, &faults)),
                     }
@@ -75,11 +77,14 @@ fn every_sample_has_one_fate_whatever_fails() {
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    let (samples, reloads, [stops, kills, crashes]) = totals.into_inner().unwrap();
+    let (samples, reloads, [stops, kills, crashes], moved) = totals.into_inner().unwrap();
     println!(
-        "{first}..{last}: {samples} copies, {reloads} reloads, {stops} stops, {kills} kills, {crashes} crashes"
+        "{first}..{last}: {samples} copies, {moved} went on to others, {reloads} reloads, {stops} stops, {kills} kills, \
+         {crashes} crashes"
     );
-    assert!(reloads > 0 && stops > 0 && kills > 0 && crashes > 0 || last - first < 100);
+    assert!(
+        moved > 0 && reloads > 0 && stops > 0 && kills > 0 && crashes > 0 || last - first < 100
+    );
 }
 
 #[test]

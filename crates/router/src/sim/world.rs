@@ -34,6 +34,8 @@ pub(super) struct Report {
     pub(super) samples: usize,
     pub(super) reloads: u32,
     pub(super) ends: [u32; 3],
+    /// Samples that went on to another target, or another address, in the last life.
+    pub(super) moved: u64,
 }
 
 struct World {
@@ -95,6 +97,8 @@ impl World {
         self.heal().await;
         self.drain(&life).await?;
         self.check.borrow_mut().calm = true;
+        let tiers = life.ledger().tiers;
+        self.report.moved = tiers.iter().flat_map(|tier| &tier.targets).map(|t| t.rerouted).sum();
         life.stop(Duration::from_secs(10), false).await;
         while !self.net.is_idle() {
             // Windows that were written again meanwhile.

@@ -118,6 +118,8 @@ impl<D: Disk> Entry<D> {
             self.target.meters.to_disk.add(samples);
             link.hold(samples);
         }
+        // One that came after the others were told to wait has not waited: what is on disk goes first now.
+        self.target.queue.set_spooling(true);
         chunk.settle_first(samples);
         chunk.trim();
         if appended.is_err_and(|error| matches!(error.cause, Cause::Unsound)) {
