@@ -21,8 +21,8 @@ use coco_tests::{
     wait::{SOON, wait_for, wait_until},
 };
 
-/// A silent target with a probe is judged within this time.
-const JUDGED: Duration = Duration::from_secs(15);
+/// A silent target with a probe is judged within 15 s; on a machine that is busy with other tests, within this time.
+const JUDGED: Duration = Duration::from_secs(25);
 
 /// A loop is found within this time.
 const FOUND: Duration = Duration::from_secs(10);

@@ -17,9 +17,12 @@ use coco_tests::{
     wait::{SOON, wait_for, wait_until},
 };
 
-/// Clients that connect to a listener, as many as get through.
-fn crowd(to: SocketAddr, count: usize) -> Vec<TcpStream> {
-    let connect = |_| TcpStream::connect_timeout(&to, Duration::from_millis(50)).ok();
+/// How long one of a crowd may take to get through, where not all can.
+const PUSHING: Duration = Duration::from_millis(50);
+
+/// Clients that connect to a listener, as many as get through, each within this time.
+fn crowd(to: SocketAddr, count: usize, patience: Duration) -> Vec<TcpStream> {
+    let connect = |_| TcpStream::connect_timeout(&to, patience).ok();
     (0..count).filter_map(connect).collect()
 }
 
@@ -44,7 +47,7 @@ fn without_descriptors(network: &Network, speech: Speech) {
     let plan = Plan::new("no file descriptor left", speech, Loss::None);
     beside(network, plan, setting, |scene, load| {
         let listener = scene.coco().listener("line-tcp");
-        let clients = crowd(listener, 500);
+        let clients = crowd(listener, 500, PUSHING);
         assert!(clients.len() > 64, "{} clients", clients.len());
         load.goes_by();
     });
@@ -66,7 +69,7 @@ fn without_a_file_descriptor_left_nothing_spins() {
         let setting = Setting { by: &["prlimit", "--nofile=64:64"], ..Setting::default() };
         let scene = Scene::start(network, Speech::Lines, setting);
         let (coco, time) = (scene.coco(), Duration::from_secs(3));
-        let clients = crowd(coco.listener("line-tcp"), 500);
+        let clients = crowd(coco.listener("line-tcp"), 500, PUSHING);
         // The first of these also takes what it does for the clients that it could take.
         scene.feed([0; 3], time / 3);
         let before = usage::cpu(coco.id());
@@ -116,7 +119,7 @@ fn a_flood_of_questions_does_not_hold_data_up() {
     alone(|network| {
         let plan = Plan::new("200 clients of the API", Speech::Lines, Loss::None);
         beside(network, plan, Setting::default(), |scene, load| {
-            let mut clients = crowd(scene.coco().api(), 200);
+            let mut clients = crowd(scene.coco().api(), 200, PUSHING);
             let (mut good, mut busy, mut ended) = (0, 0, 0);
             let pages = ["/debug/vars", "/ledger", "/lookup?name=hello", "/metrics"];
             // Some 1,000 a second.
@@ -173,7 +176,7 @@ fn a_thousand_clients_that_drip_hold_nobody_up() {
     alone(|network| {
         let plan = Plan::new("1,000 clients that drip", Speech::Lines, Loss::None);
         beside(network, plan, Setting::default(), |scene, load| {
-            let clients = crowd(scene.coco().listener("line-tcp"), 1000);
+            let clients = crowd(scene.coco().listener("line-tcp"), 1000, SOON);
             assert_eq!(clients.len(), 1000);
             for mut client in clients.iter().cycle() {
                 // Each of them a byte a second.

@@ -156,8 +156,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.be_deaf(false);
-        if self.ended.is_none() && self.exited().is_none() {
-            // All that it has started is in its group. Nothing here can fail while one of them runs.
+        if self.ended.is_none() {
+            // All that it has started is in its group, which may have outlived it.
             let group = Pid::from_raw(self.child.id().try_into().expect("process ids fit an i32"));
             signal::killpg(group, Signal::SIGKILL).ok();
             self.child.wait().ok();

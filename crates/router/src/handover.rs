@@ -204,6 +204,11 @@ impl Inheritance {
         }
     }
 
+    /// The old process is done with all targets.
+    pub fn is_complete(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The old process has ended, or has had its time: all targets are fed, and the spool is opened.
     pub fn finish(mut self) {
         for (target, chunks) in std::mem::take(&mut self.waiting).into_values() {

@@ -152,14 +152,18 @@ impl Service {
                 }
             }
         };
-        if timeout(LAST_PIECES_MAX, all_sent).await.is_err() {
-            tracing::error!("the new process does not take what is left");
-        }
+        let taken = timeout(LAST_PIECES_MAX, all_sent).await;
         // It has ended within its own bound; an error would be a panic, which has ended the process.
         drop(serving.await);
         let ledger = ledger_as_json(&drained.ledger);
         tracing::info!(residual = drained.ledger.residual(), %ledger, "handed over to process {id}");
-        Ok(())
+        match taken {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => {
+                bail!("process {id} took no more, and some was on its way: {error}")
+            }
+            Ok(Err(_)) | Err(_) => bail!("process {id} does not take what is left"),
+        }
     }
 }
 

@@ -162,8 +162,15 @@ impl Estate {
             if timeout(END_MAX, take_all).await.is_err() {
                 tracing::error!("the process before this one does not end; not waiting any longer");
             }
+            let is_complete = inheritance.is_complete();
             inheritance.finish();
-            tracing::info!("the process before this one is done");
+            if is_complete {
+                tracing::info!("the process before this one is done");
+            } else {
+                tracing::error!(
+                    "the process before this one ended before it was done: what it still held is lost"
+                );
+            }
         })
     }
 }

@@ -164,20 +164,20 @@ impl Successor {
     }
 
     /// The way to it, and word when all of it has been sent.
-    pub(crate) fn feed(self) -> (mpsc::Sender<Piece>, oneshot::Receiver<()>) {
+    pub(crate) fn feed(self) -> (mpsc::Sender<Piece>, oneshot::Receiver<io::Result<()>>) {
         let (heir, mut pieces) = mpsc::channel(PIECES_MAX);
         let (ended, has_ended) = oneshot::channel();
         let Self { mut channel, child: _child } = self;
         std::thread::spawn(move || {
-            while let Some(piece) = pieces.blocking_recv() {
-                if let Err(error) = send(&mut channel, piece) {
-                    tracing::error!(%error, "the new process takes no more");
-                    break;
-                }
+            let mut sent = Ok(());
+            while sent.is_ok()
+                && let Some(piece) = pieces.blocking_recv()
+            {
+                sent = send(&mut channel, piece);
             }
             drop((channel, pieces));
             // Nobody waits any more only when the process ends.
-            let _told: Result<(), ()> = ended.send(());
+            let _told: Result<(), io::Result<()>> = ended.send(sent);
         });
         (heir, has_ended)
     }
