@@ -10,8 +10,16 @@ mod carbon_route;
 mod cli;
 /// Who comes from Coco 1.x keeps files, placement and dashboards.
 mod coco1x;
+/// Connections to targets that end in mid-line.
+mod cuts;
+/// What a connection loses is sent again on the next one.
+mod delivery;
 /// What Coco says about a name, a ring and its series is the same wherever it is asked.
 mod explain;
+/// One faulty target of three: the others lose nothing and wait for nothing.
+mod faults;
+/// Probes, verdicts, and loops to ourselves.
+mod health;
 /// The checks: what they find in a running Coco, and what they say when nobody answers well.
 mod ks;
 /// The dependency rule between the crates.
@@ -24,10 +32,16 @@ mod malformed;
 mod memory;
 /// A carbon-c-relay is replaced under traffic, and no series moves.
 mod migration;
+/// A real storage node is away for a while.
+mod outage;
+/// The papers name what is there, and keep to their length.
+mod papers;
 /// The peers alone, with no Coco between them: what the other tests build on.
 mod peers;
 /// What moves between two configurations, as the command line tells it.
 mod plan;
+/// Too many clients, too much to log, no descriptor, no disk, no memory, no name.
+mod pressure;
 /// 10,000 names through carbon-c-relay and through Coco.
 mod real_c_relay;
 /// 20,000 names through Coco into real carbon.
@@ -42,11 +56,17 @@ mod reload;
 mod reload_flood;
 /// Queues that go on on disk: over restarts, kills, outages, damage.
 mod spool;
+/// How fast it comes back, and what becomes of it when targets change.
+mod spool_replay;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
+/// What systemd is told, and the sockets that it has bound.
+mod systemd;
 /// collectd's traffic generator through Coco.
 mod tg;
 /// The tour of the README does what it says.
 mod tour;
 /// Slow, dead and deaf targets, full queues, stopping, and what the kernel drops.
 mod trouble;
+/// Another process takes over under traffic, and no connection is closed.
+mod upgrade;

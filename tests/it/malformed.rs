@@ -61,6 +61,9 @@ fn check(cases: &[Value], parts: fn(&Value) -> (Vec<Vec<u8>>, &Value)) {
     let ledger = coco.settle();
     assert_eq!(ledger.received("collectd", "raw"), sent, "{ledger}");
     assert!(ledger.rejected("collectd", "") > 0, "{ledger}");
+    for fate in ["ok", "partial", "bad"] {
+        assert!(ledger.received("collectd", fate) > 0, "none is {fate}: {ledger}");
+    }
     assert!(ledger.rejected("collectd", "encrypted") > 0, "{ledger}");
     coco.stop();
 }

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use coco_tests::{
@@ -89,11 +90,15 @@ fn feed(coco: &Coco, name: String, stop: Arc<AtomicBool>) -> thread::JoinHandle<
 #[test]
 fn a_kill_takes_nothing_that_was_on_disk() {
     let kills: usize = env::var("COCO_TEST_KILLS").map_or(10, |kills| kills.parse().unwrap());
+    let sync = env::var("COCO_TEST_SYNC").unwrap_or_else(|_| "interval 200ms".to_owned());
+    let spool = format!("sync = {sync:?}\nreplay_rate = \"unlimited\"");
     let mut random = corpus::random();
     let (dir, port) = (folder(), free_port());
-    let mut before = 0;
+    let (mut before, mut slowest) = (0, Duration::ZERO);
     for kill in 0..kills {
-        let coco = start(dir.path(), "", "queue = \"1MiB\"", &[port]);
+        let begun = Instant::now();
+        let coco = start(dir.path(), &spool, "queue = \"1MiB\"", &[port]);
+        slowest = slowest.max(begun.elapsed());
         let ledger = coco.ledger();
         assert!(ledger.of_all("recovered") >= before, "{before} were on disk: {ledger}");
         let stop = Arc::default();
@@ -108,7 +113,8 @@ fn a_kill_takes_nothing_that_was_on_disk() {
         stop.store(true, Ordering::Relaxed);
         feeder.join().unwrap();
     }
-    let coco = start(dir.path(), "", "", &[port]);
+    println!("{before} samples on disk after {kills} kills, ready within {slowest:?}");
+    let coco = start(dir.path(), &spool, "", &[port]);
     let recovered = coco.ledger().of_all("recovered");
     assert!(recovered >= before);
     let sink = LineSink::start_on(port);

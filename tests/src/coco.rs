@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{
     http::{self, Answer},
     ledger::Ledger,
-    process::{Process, Signal, folder},
+    process::{Process, Signal, folder, program},
     wait::{SOON, wait_for},
 };
 
@@ -26,21 +26,36 @@ pub struct Coco {
     process: Process,
     api: SocketAddr,
     dir: TempDir,
+    upgrades: usize,
 }
 
 impl Coco {
     /// Starts it with this configuration (its API on a port of the kernel's choice unless the text
     /// says otherwise) and waits until it is ready.
     pub fn start(config: &str) -> Self {
+        Self::start_as(config, binary(), |_| {})
+    }
+
+    /// The same by another program, which becomes it: that and its arguments, or nothing.
+    pub fn start_by(by: &[&str], config: &str) -> Self {
+        let [name, arguments @ ..] = by else { return Self::start(config) };
+        Self::start_as(config, &program(name, "util-linux"), |command| {
+            command.args(arguments).arg(binary());
+        })
+    }
+
+    /// The same of another file of the program, with what `prepare` adds.
+    pub fn start_as(config: &str, program: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
         let dir = folder();
         let file = dir.path().join("coco.toml");
         write_config(&file, config);
-        let mut command = Command::new(binary());
+        let mut command = Command::new(program);
+        prepare(&mut command);
         command.arg(&file).current_dir(dir.path()).env("NO_COLOR", "1");
         let mut process = Process::start("coco", &mut command);
         let line = process.wait_for_line(&["api listening", "address="], SOON);
         let api = field(&line, "address").parse().expect("the log names a socket address");
-        let coco = Self { process, api, dir };
+        let coco = Self { process, api, dir, upgrades: 0 };
         wait_for("coco to be ready", SOON, || match coco.get("/readyz").status {
             200 => Ok(()),
             status => Err(format!("/readyz says {status}")),
@@ -87,6 +102,11 @@ impl Coco {
     /// What it has written to standard error so far.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Nobody reads what it writes to standard error from now on, or again.
+    pub fn be_deaf(&self, to_it: bool) {
+        self.process.be_deaf(to_it);
     }
 
     /// Sends it a signal.
@@ -165,6 +185,38 @@ impl Coco {
         self.ledger().assert_balanced();
         self.signal(Signal::SIGTERM);
         self.wait()
+    }
+
+    /// Upgrades it by SIGUSR2, and goes on with the new process. The fates of everything in the old one.
+    #[track_caller]
+    pub fn upgrade(&mut self) -> Stopped {
+        self.signal(Signal::SIGUSR2);
+        self.wait_for_upgrade()
+    }
+
+    /// Waits until a new process goes on as this one, after SIGUSR2.
+    #[track_caller]
+    pub fn wait_for_upgrade(&mut self) -> Stopped {
+        // A process hands over once.
+        let before = self.log().matches("handed over to process").count() - self.upgrades;
+        assert_eq!(before, 0, "an upgrade that nobody waited for");
+        let line = wait_for("the hand-over", Duration::from_secs(60), || {
+            let log = self.process.log();
+            let mut lines = log.lines().filter(|line| line.contains("handed over to process"));
+            let line = lines.nth(self.upgrades).map(str::to_owned);
+            line.ok_or_else(|| format!("its log is:\n{log}"))
+        });
+        self.upgrades += 1;
+        let (_, words) = line.split_once("handed over to process ").expect("was looked for");
+        let (id, words) = words.split_once(' ').expect("words follow");
+        let status =
+            self.process.succeed(id.parse().expect("a process id"), Duration::from_secs(10));
+        assert_eq!(status.code(), Some(0), "exit of the old process:\n{}", self.log());
+        let json = words.split_once("ledger=").map_or("", |(_, json)| json);
+        let ledger = Ledger::new(serde_json::from_str(json).expect("the last ledger is JSON"));
+        ledger.assert_balanced();
+        assert_eq!(ledger.held(), 0, "held after the end: {ledger}");
+        Stopped { log: self.log(), ledger }
     }
 
     /// Waits for its end after a signal; asserts that it ended well and that its last ledger adds

@@ -99,11 +99,19 @@ impl Ledger {
             assert_eq!(tier["residual"].as_i64(), Some(0), "samples without a fate: {self}");
         }
         // The same sums again, made here: the program's own word is not enough.
+        for listener in rows(&self.0["listeners"]) {
+            let units: u64 = ["ok", "partial", "bad"].iter().map(|key| number(listener, key)).sum();
+            assert_eq!(number(listener, "raw"), units, "units of {listener}");
+        }
         for target in self.targets() {
             let sum = |keys: &[&str]| keys.iter().map(|key| number(target, key)).sum::<u64>();
-            let fates = sum(&["sent", "queued", "in_flight", "spooled"]);
+            let gone_on = sum(&["rerouted", "handed_over"]);
+            let fates = gone_on + sum(&["sent", "queued", "in_flight", "spooled"]);
             let fates = fates + by_reason(&target["shed"], "");
-            assert_eq!(sum(&["offered", "recovered"]), fates, "fates of {target}");
+            assert_eq!(sum(&["offered", "recovered", "taken_over"]), fates, "fates of {target}");
+            let from_disk = sum(&["replayed", "shed_on_disk", "rerouted", "spooled"]);
+            let on_disk = sum(&["to_disk", "recovered"]) - sum(&["inherited"]);
+            assert_eq!(on_disk, from_disk, "what was on disk for {target}");
         }
     }
 

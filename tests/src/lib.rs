@@ -17,6 +17,8 @@
 //! coco.stop();
 //! ```
 
+pub mod arrivals;
+pub mod breaking;
 pub mod c_relay;
 pub mod carbon;
 pub mod coco;
@@ -26,11 +28,16 @@ pub mod datagram;
 pub mod fake;
 pub mod feed;
 pub mod http;
+pub mod isolation;
 pub mod ledger;
 pub mod marks;
+pub mod namespace;
 pub mod owners;
 pub mod port;
 pub mod process;
+pub mod proxy;
 pub mod sink;
+pub mod storage;
 pub mod store;
+pub mod usage;
 pub mod wait;

@@ -3,14 +3,24 @@
 use std::{
     env,
     io::{BufRead, BufReader, ErrorKind, Read},
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use nix::{sys::signal, unistd::Pid};
+use nix::{
+    sys::{
+        prctl, signal,
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
 use tempfile::TempDir;
 
 pub use nix::sys::signal::Signal;
@@ -22,15 +32,22 @@ use crate::wait::wait_for;
 pub struct Process {
     name: String,
     child: Child,
+    /// The process that went on as this one, and its own end.
+    heir: Option<Pid>,
+    ended: Option<ExitStatus>,
     log: Arc<Mutex<String>>,
+    /// Its output is not read.
+    is_deaf: Arc<AtomicBool>,
     readers: Vec<thread::JoinHandle<()>>,
 }
 
 impl Process {
     /// Starts `command` with both its outputs kept in one log and nothing to read.
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let spawned =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        // What a program starts before it ends becomes a child of the tests, and is in its group.
+        prctl::set_child_subreaper(true).expect("Linux lets a process adopt");
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let spawned = command.process_group(0).spawn();
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -41,8 +58,9 @@ impl Process {
         let log = Arc::new(Mutex::new(String::new()));
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
-        let readers = vec![keep(stdout, Arc::clone(&log)), keep(stderr, Arc::clone(&log))];
-        Self { name: name.to_owned(), child, log, readers }
+        let is_deaf = Arc::default();
+        let readers = vec![keep(stdout, &log, &is_deaf), keep(stderr, &log, &is_deaf)];
+        Self { name: name.to_owned(), child, heir: None, ended: None, log, is_deaf, readers }
     }
 
     /// Everything that it has written so far.
@@ -50,11 +68,16 @@ impl Process {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Nobody reads what it writes from now on, or again.
+    pub fn be_deaf(&self, to_it: bool) {
+        self.is_deaf.store(to_it, Ordering::Relaxed);
+    }
+
     /// Waits until a line of the log has all of `parts`, and returns that line.
     pub fn wait_for_line(&mut self, parts: &[&str], limit: Duration) -> String {
         let what = format!("a line of {} with {parts:?}", self.name);
         wait_for(&what, limit, || {
-            let exited = self.child.try_wait().expect("a child can be waited for");
+            let exited = self.exited();
             let log = self.log();
             if let Some(line) = log.lines().find(|line| parts.iter().all(|p| line.contains(p))) {
                 return Ok(Ok(line.to_owned()));
@@ -69,27 +92,58 @@ impl Process {
 
     /// Process id.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.pid().as_raw().try_into().expect("process ids are positive")
+    }
+
+    fn pid(&self) -> Pid {
+        let child = || Pid::from_raw(self.child.id().try_into().expect("process ids fit an i32"));
+        self.heir.unwrap_or_else(child)
+    }
+
+    /// Waits for its end by itself, and goes on with the process that it has started as its successor.
+    pub fn succeed(&mut self, heir: u32, limit: Duration) -> ExitStatus {
+        let status = self.wait_for_end(limit);
+        self.heir = Some(Pid::from_raw(heir.try_into().expect("process ids fit an i32")));
+        self.ended = None;
+        status
+    }
+
+    /// How it ended, if it did.
+    fn exited(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = match self.heir {
+                None => self.child.try_wait().expect("a child can be waited for"),
+                Some(heir) => match waitpid(heir, Some(WaitPidFlag::WNOHANG)) {
+                    Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw(code << 8)),
+                    Ok(WaitStatus::Signaled(_, signal, _)) => {
+                        Some(ExitStatus::from_raw(signal as i32))
+                    }
+                    Ok(_) => None,
+                    Err(error) => panic!("{}: process {heir}: {error}", self.name),
+                },
+            };
+        }
+        self.ended
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("process ids fit an i32"));
-        signal::kill(pid, signal)
+        signal::kill(self.pid(), signal)
             .unwrap_or_else(|error| panic!("{}: {signal}: {error}", self.name));
     }
 
     /// Waits for its end by itself; the log is complete afterwards.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        let what = format!("the end of {}", self.name);
-        let status = wait_for(&what, limit, || {
-            let exited = self.child.try_wait().expect("a child can be waited for");
-            exited.ok_or_else(|| "still running".to_owned())
-        });
+        let status = self.wait_for_end(limit);
         for reader in self.readers.drain(..) {
             reader.join().expect("a log reader does not panic");
         }
         status
+    }
+
+    fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        wait_for(&what, limit, || self.exited().ok_or_else(|| "still running".to_owned()))
     }
 
     /// Asks it to end with SIGTERM and waits for that.
@@ -101,10 +155,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            // Neither can fail for a child that runs and was not waited for.
-            self.child.kill().ok();
+        self.be_deaf(false);
+        if self.ended.is_none() {
+            // All that it has started is in its group, which may have outlived it.
+            let group = Pid::from_raw(self.child.id().try_into().expect("process ids fit an i32"));
+            signal::killpg(group, Signal::SIGKILL).ok();
             self.child.wait().ok();
+            self.heir.map(|heir| waitpid(heir, None));
         }
         if thread::panicking() {
             let log = self.log();
@@ -131,7 +188,12 @@ pub fn program(name: &str, package: &str) -> PathBuf {
     })
 }
 
-fn keep(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> thread::JoinHandle<()> {
+fn keep(
+    stream: impl Read + Send + 'static,
+    log: &Arc<Mutex<String>>,
+    is_deaf: &Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
+    let (log, is_deaf) = (Arc::clone(log), Arc::clone(is_deaf));
     thread::spawn(move || {
         let mut lines = BufReader::new(stream);
         let mut line = Vec::new();
@@ -140,6 +202,9 @@ fn keep(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> thread::
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
             log.push_str(&String::from_utf8_lossy(&line));
             line.clear();
+            while is_deaf.load(Ordering::Relaxed) {
+                thread::park_timeout(Duration::from_millis(10));
+            }
         }
     })
 }

@@ -67,6 +67,8 @@ enum What {
     Scale,
     /// 350,000 samples every ten seconds from 2,000 hosts to two tiers, with real storage nodes
     Platform,
+    /// What the spool costs while it is not used, and when all goes to disk
+    Spool,
     /// Memory with a million names and a thousand connections, and of an idle connection
     Memory,
     #[value(hide = true)]
@@ -77,13 +79,14 @@ enum What {
 
 type Case = fn(&Context, &mut Report) -> anyhow::Result<()>;
 
-const CASES: [(What, Case); 7] = [
+const CASES: [(What, Case); 8] = [
     (What::Rows, cases::rows),
     (What::Line, cases::rows),
     (What::Collectd, cases::rows),
     (What::Latency, cases::latency),
     (What::Scale, cases::scale),
     (What::Platform, cases::platform),
+    (What::Spool, cases::spool),
     (What::Memory, cases::memory),
 ];
 

@@ -52,6 +52,17 @@ impl Chunk {
         self.bytes.len() + self.frames.len() * size_of::<Frame>()
     }
 
+    /// Memory that it takes, in bytes, whether filled or not.
+    pub(crate) fn footprint(&self) -> usize {
+        self.bytes.capacity() + self.frames.capacity() * size_of::<Frame>()
+    }
+
+    /// Gives memory back that it does not fill.
+    pub(crate) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.frames.shrink_to_fit();
+    }
+
     /// Empties the chunk and keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();

@@ -87,7 +87,8 @@ impl Held {
         let BoundListener { listener, sockets } = bound;
         match sockets {
             Sockets::Udp(sockets) => {
-                for (inbox, socket) in self.shards.iter().zip(sockets) {
+                // There may be more sockets than shards: another process had more of these.
+                for (inbox, socket) in self.shards.iter().cycle().zip(sockets) {
                     let stages = listener.lever.stages();
                     inbox.tell(Command::Read(Arc::clone(&listener), socket, stages)).await;
                 }

@@ -53,6 +53,8 @@ pub struct TierView {
     pub series_per_host: Vec<Vec<u64>>,
     /// For each target: keys that are one series each.
     pub singles: Vec<u64>,
+    /// Most of its targets went down at once: the fault is probably on this side.
+    pub suspect_self: bool,
     /// Names looked up in this tier.
     pub lookups: u64,
 }
@@ -80,7 +82,7 @@ impl Handle {
 
     /// Puts another plan in force. What is the same in both goes on untouched: connections, queues,
     /// clients, counters. A target that is taken out gets what it is due within `retire_within`; what is
-    /// left then is shed.
+    /// left then is shed. One that spools gets it without a deadline, or its heir or the new owners do.
     ///
     /// To be called on the runtime that the router was started on, and not to be dropped before its end.
     ///
@@ -110,9 +112,9 @@ impl Handle {
         routes.tiers.iter().map(|tier| (tier.name.clone(), tier.lookups.get())).collect()
     }
 
-    /// All fates, exact at one moment.
-    pub fn ledger(&self) -> Ledger {
-        Ledger::take(&self.shared)
+    /// All fates, exact at one moment, which is a few milliseconds ago at most.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Ledger::recent(&self.shared)
     }
 
     /// The registry of all counters.
@@ -144,6 +146,7 @@ impl Handle {
     /// The tiers with what is known of their targets.
     pub fn tiers(&self) -> Vec<TierView> {
         let routes = self.shared.routes.load();
+        let doubts = self.shared.doubts.load();
         let (counts, per_host) = routes.census.counts();
         let view = |tier: &crate::routes::Tier| {
             let slots = tier.all_slots();
@@ -163,6 +166,7 @@ impl Handle {
                 series: counts.iter().map(|count| count.series).collect(),
                 series_per_host: per_host.to_vec(),
                 singles: counts.iter().map(|count| count.singles).collect(),
+                suspect_self: doubts.contains(&tier.name),
                 lookups: tier.lookups.get(),
             }
         };

@@ -131,6 +131,7 @@ impl Inlet {
 async fn while_running(wait: impl Future<Output = ()>, stages: &mut Stages) {
     if stages.now() == Stage::Run {
         tokio::select! {
+            biased;
             () = wait => {}
             () = stages.changed() => {}
         }

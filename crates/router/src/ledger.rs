@@ -2,9 +2,13 @@
 //!
 //! Equations, with a sample's copies counted per target:
 //!
-//! 1. decoded + notifications = filtered + unroutable + routed
-//! 2. per tier: what fell to its targets = samples that it was given x replicas at that time
-//! 3. per target: offered = sent + shed + queued + in flight
+//! 1. per listener: raw = ok + partial + bad
+//! 2. decoded + notifications = filtered + unroutable + routed
+//! 3. per tier: what fell to its targets = samples that it was given x replicas at that time
+//! 4. per target, in memory: offered + inherited + taken over
+//!    = sent live + shed live + to disk + queued + in flight + handed over
+//! 5. per target, on disk: to disk + found there = replayed + shed there + rerouted + spooled
+//! 6. per tier: taken over = rerouted
 //!
 //! They hold over reloads too: what was taken out keeps its row, and each batch is counted by the routes
 //! that it took.
@@ -12,14 +16,26 @@
 //! A snapshot is taken while the [`Gate`] is shut, so it is exact also while samples flow. What is
 //! queued is counted chunk by chunk then, not carried along as a total: a chunk that got lost shows.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use crate::{
     roll::{TargetRow, TierRow},
     shared::Shared,
-    target::{Shed, queue::Held, spool::Link},
+    target::{
+        Shed,
+        queue::Held,
+        spool::{Link, OnDisk},
+    },
     telemetry::Reading,
 };
+
+/// A snapshot of this age is as good as a new one.
+const RECENT: Duration = Duration::from_millis(2);
 
 /// Shards and workers pass it once per batch while they count; a snapshot shuts it for a moment.
 #[derive(Debug, Default)]
@@ -77,10 +93,18 @@ pub struct ListenerCounts {
     pub removed: bool,
     /// Datagrams, TCP lines or pickle frames read.
     pub raw: u64,
+    /// Of them: all could be used.
+    pub ok: u64,
+    /// Some could be used.
+    pub partial: u64,
+    /// Nothing could be used.
+    pub bad: u64,
     /// Samples decoded, notifications not among them.
     pub decoded: u64,
     /// Datagrams cut by the read buffer.
     pub truncated: u64,
+    /// Probe datagrams of a Coco; they are not in `raw`.
+    pub probes: u64,
     /// Datagrams dropped by the kernel.
     pub kernel_dropped: u64,
     /// Failed reads and accepts.
@@ -115,6 +139,8 @@ pub struct TargetFates {
     pub id: String,
     /// State of its connection; `removed` if a reload has taken it out.
     pub state: &'static str,
+    /// For how many seconds that has been so.
+    pub state_seconds: u64,
     /// Copies that fell to it.
     pub offered: u64,
     /// Handed to the kernel, or stored.
@@ -127,8 +153,25 @@ pub struct TargetFates {
     pub in_flight: u64,
     /// On disk.
     pub spooled: u64,
-    /// On disk already when the process began; these were not offered to it.
+    /// On disk already when the process began, or taken over from the process before it; these were not
+    /// offered to it.
     pub recovered: u64,
+    /// Of those: taken over from the process before it.
+    pub inherited: u64,
+    /// Moved to disk.
+    pub to_disk: u64,
+    /// Of those sent: came from disk.
+    pub replayed: u64,
+    /// Of those shed: were on disk.
+    pub shed_on_disk: u64,
+    /// Spooled for another target of the tier, and come here.
+    pub taken_over: u64,
+    /// Spooled for it, and gone on to another target of the tier.
+    pub rerouted: u64,
+    /// More about what is on disk; `None` for one without a spool.
+    pub spool: Option<SpoolFacts>,
+    /// Given to the next process.
+    pub handed_over: u64,
     /// Dropped on purpose, by reason.
     pub shed: Vec<(&'static str, u64)>,
     /// Failed writes.
@@ -137,17 +180,59 @@ pub struct TargetFates {
     pub dial_errors: u64,
     /// Connections that ended.
     pub disconnects: u64,
+    /// Probes that were answered, or at least not refused.
+    pub probe_ok: u64,
+    /// Probes that failed.
+    pub probe_failed: u64,
+    /// Sent, and kept to be written again if the connection breaks: these may not have arrived yet.
+    pub in_doubt: u64,
+    /// Written again after a connection broke; they stand in `sent` once. No more can have arrived twice.
+    pub resent: u64,
+}
+
+/// What is known of a target's samples on disk besides their number; at most a second old.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpoolFacts {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When the oldest sample was spooled, in milliseconds since the Unix epoch.
+    pub oldest_ms: Option<u64>,
+    /// Seconds until nothing waits any more, if that can be told: not while the target is down, nor while it
+    /// takes no more than what comes.
+    pub eta: Option<u64>,
+}
+
+impl SpoolFacts {
+    /// How many seconds ago the oldest sample was spooled; 0 if there is none.
+    pub fn age(&self) -> u64 {
+        let now = Shared::unix_seconds();
+        self.oldest_ms.map_or(0, |oldest| now.saturating_sub(oldest / 1000))
+    }
+}
+
+impl From<OnDisk> for SpoolFacts {
+    fn from(OnDisk { bytes, oldest_ms, eta }: OnDisk) -> Self {
+        Self { bytes, oldest_ms, eta }
+    }
 }
 
 impl Ledger {
-    /// Everything the equations leave unexplained; 0 unless Coco lost count. Counted in copies.
+    /// Everything the equations leave unexplained; 0 unless Coco lost count.
     pub fn residual(&self) -> u64 {
-        self.samples.residual() + self.tiers.iter().map(TierFates::residual).sum::<u64>()
+        let units = self.listeners.iter().map(ListenerCounts::residual).sum::<u64>();
+        let copies = self.tiers.iter().map(TierFates::residual).sum::<u64>();
+        units + self.samples.residual() + copies
     }
 
     /// What the equations leave unexplained, one line for each that does not add up.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
+        for listener in self.listeners.iter().filter(|listener| listener.residual() > 0) {
+            let ListenerCounts { protocol, address, raw, ok, partial, bad, .. } = listener;
+            faults.push(format!(
+                "listener {protocol} {address}: raw {raw}, but ok {ok} + partial {partial} + bad {bad}"
+            ));
+        }
         let samples = &self.samples;
         if samples.residual() > 0 {
             let SampleFates { decoded, notifications, filtered, unroutable, .. } = samples;
@@ -159,6 +244,19 @@ impl Ledger {
         }
         self.tiers.iter().for_each(|tier| tier.faults(&mut faults));
         faults
+    }
+
+    /// The last snapshot, or one taken now if that is older: shards wait while the gate is shut, and many may ask.
+    pub(crate) fn recent(shared: &Shared) -> Arc<Self> {
+        let mut last = shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, ledger)) = &*last
+            && at.elapsed() < RECENT
+        {
+            return Arc::clone(ledger);
+        }
+        let ledger = Arc::new(Self::take(shared));
+        *last = Some((Instant::now(), Arc::clone(&ledger)));
+        ledger
     }
 
     /// The snapshot of `shared`, taken with the gate shut.
@@ -197,6 +295,12 @@ impl Ledger {
     }
 }
 
+impl ListenerCounts {
+    fn residual(&self) -> u64 {
+        self.raw.abs_diff(self.ok + self.partial + self.bad)
+    }
+}
+
 impl SampleFates {
     fn residual(&self) -> u64 {
         let came = self.decoded + self.notifications;
@@ -224,7 +328,7 @@ impl TierFates {
 
     /// Copies that fell to the tier's targets.
     pub fn offered(&self) -> u64 {
-        self.targets.iter().map(|target| target.offered).sum()
+        self.sum(|target| target.offered)
     }
 
     fn faults(&self, faults: &mut Vec<String>) {
@@ -232,21 +336,26 @@ impl TierFates {
         if due != offered {
             faults.push(format!("tier {}: due {due}, but offered {offered}", self.name));
         }
-        for target in self.targets.iter().filter(|target| target.residual() > 0) {
-            let TargetFates { label, offered, recovered, sent, .. } = target;
-            let TargetFates { queued, in_flight, spooled, .. } = target;
-            let shed = target.shed();
+        let (taken_over, rerouted) = (self.sum(|t| t.taken_over), self.sum(|t| t.rerouted));
+        if taken_over != rerouted {
             faults.push(format!(
-                "tier {}, target {label}: offered {offered} + recovered {recovered}, but sent {sent} \
-                 + shed {shed} + queued {queued} + in flight {in_flight} + spooled {spooled}",
+                "tier {}: rerouted {rerouted}, but taken over {taken_over}",
                 self.name
             ));
         }
+        for target in self.targets.iter().filter(|target| target.residual() > 0) {
+            faults.push(format!("tier {}, {target:?}", self.name));
+        }
     }
 
-    /// What equations 2 and 3 leave unexplained in this tier.
+    fn sum(&self, count: fn(&TargetFates) -> u64) -> u64 {
+        self.targets.iter().map(count).sum()
+    }
+
+    /// What equations 3 to 6 leave unexplained in this tier.
     pub fn residual(&self) -> u64 {
-        let unplaced = self.due.abs_diff(self.offered());
+        let unplaced = self.due.abs_diff(self.offered())
+            + self.sum(|target| target.taken_over).abs_diff(self.sum(|target| target.rerouted));
         unplaced + self.targets.iter().map(TargetFates::residual).sum::<u64>()
     }
 }
@@ -261,17 +370,30 @@ impl TargetFates {
             label: row.label.clone(),
             id: row.id.clone(),
             state: row.state(),
+            state_seconds: row.state_since().as_secs(),
             offered: meters.offered.get(),
             sent: meters.sent.get(),
             queued: held.queued,
             queued_bytes: held.queued_bytes,
             in_flight: held.in_flight,
             spooled: links().map(Link::held).sum(),
-            recovered: links().map(Link::recovered).sum(),
+            spool: links().next_back().map(|link| link.on_disk().into()),
+            recovered: meters.recovered.get() + meters.inherited.get(),
+            inherited: meters.inherited.get(),
+            to_disk: meters.to_disk.get(),
+            replayed: meters.replayed.get(),
+            shed_on_disk: meters.shed_on_disk.get(),
+            taken_over: meters.taken_over.get(),
+            rerouted: meters.rerouted.get(),
+            handed_over: meters.handed_over.get(),
             shed: Shed::ALL.map(|why| (why.as_str(), meters.shed(why).get())).to_vec(),
             write_errors: meters.write_errors.get(),
             dial_errors: meters.dial_errors.get(),
             disconnects: meters.disconnects.get(),
+            probe_ok: meters.probes_good.get(),
+            probe_failed: meters.probes_bad.get(),
+            in_doubt: row.holders.iter().map(|target| target.in_doubt()).sum(),
+            resent: meters.resent.get(),
         }
     }
 
@@ -281,7 +403,19 @@ impl TargetFates {
     }
 
     fn residual(&self) -> u64 {
-        let held = self.queued + self.in_flight + self.spooled;
-        (self.offered + self.recovered).abs_diff(self.sent + self.shed() + held)
+        self.in_memory_residual() + self.on_disk_residual()
+    }
+
+    fn in_memory_residual(&self) -> u64 {
+        let came =
+            self.offered + self.inherited + self.taken_over + self.replayed + self.shed_on_disk;
+        let held = self.queued + self.in_flight;
+        came.abs_diff(self.sent + self.shed() + self.to_disk + held + self.handed_over)
+    }
+
+    fn on_disk_residual(&self) -> u64 {
+        let came = self.to_disk + self.recovered;
+        let gone = self.replayed + self.shed_on_disk + self.rerouted;
+        came.abs_diff(gone + self.spooled + self.inherited)
     }
 }

@@ -18,11 +18,15 @@
 mod census;
 mod chunk;
 mod control;
+mod doubt;
 mod handle;
+pub mod handover;
 mod inlet;
 mod ledger;
 mod listen;
+mod loops;
 mod memory;
+pub mod offline;
 mod pipeline;
 pub mod plan;
 mod reload;
@@ -31,6 +35,8 @@ mod router;
 mod routes;
 mod shard;
 mod shared;
+#[cfg(test)]
+mod sim;
 mod spooler;
 mod stage;
 mod tally;
@@ -39,7 +45,7 @@ pub mod telemetry;
 mod watch;
 
 pub use handle::{Handle, SeriesSeen, TierView};
-pub use ledger::{Ledger, ListenerCounts, SampleFates, TargetFates, TierFates};
+pub use ledger::{Ledger, ListenerCounts, SampleFates, SpoolFacts, TargetFates, TierFates};
 pub use listen::bind::BindError;
 pub use reload::{Change, Changes, ReloadError, TargetChange};
 pub use router::{Bound, Drained, Running, StartError};

@@ -28,8 +28,20 @@ pub struct Plan {
     pub spool: Option<SpoolPlan>,
 }
 
+impl Plan {
+    /// Bytes kept of what was written to each target of `tier`: what the tier asks for, or an equal part of
+    /// what all targets together may have.
+    #[must_use]
+    pub fn resend_bytes(&self, tier: &TierPlan) -> usize {
+        let kept = |tier: &&TierPlan| tier.keeps_written();
+        let targets: usize = self.tiers.iter().filter(kept).map(|tier| tier.targets.len()).sum();
+        let part = self.limits.resend_bytes / targets.max(1);
+        if tier.keeps_written() { tier.resend_bytes.min(part) } else { 0 }
+    }
+}
+
 /// The disk half of all queues.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SpoolPlan {
     /// Folder of all spools; its parent exists.
     pub directory: PathBuf,
@@ -41,6 +53,36 @@ pub struct SpoolPlan {
     pub max_age: Option<Duration>,
     /// When what was written is made safe from a crash of the machine.
     pub sync: Sync,
+    /// How fast what is on disk goes to a target that takes it.
+    pub replay_rate: ReplayRate,
+    /// What becomes of what is on disk for a target that a reload takes out.
+    pub on_change: OnChange,
+}
+
+impl SpoolPlan {
+    /// Whether the two differ only in what may change while it is open.
+    pub(crate) fn opens_as(&self, other: &Self) -> bool {
+        let Self { replay_rate, on_change, .. } = *other;
+        Self { replay_rate, on_change, ..self.clone() } == *other
+    }
+}
+
+/// What becomes of what is on disk for a target that a reload takes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// The target gets it, for as long as that takes.
+    Keep,
+    /// Each sample goes to its owner under the ring then in force.
+    Reroute,
+}
+
+/// How fast what is on disk goes to a target that takes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ReplayRate {
+    /// So many times as fast as samples come for it.
+    TimesLive(f64),
+    /// As fast as it takes them.
+    Unlimited,
 }
 
 /// One socket to open.
@@ -112,13 +154,23 @@ pub struct TierPlan {
     pub queue_bytes: usize,
     /// What happens when a target's queue is full.
     pub on_full: OnFull,
+    /// What goes first when a target comes back.
+    pub replay: Replay,
     /// How long a full queue may keep its TCP clients waiting before it sheds.
     pub block_timeout: Duration,
+    /// Bytes kept of what was written to a TCP target, to write them again when its connection breaks;
+    /// [`Plan::resend_bytes`] is what it has of them.
+    pub resend_bytes: usize,
     /// Largest datagram sent to a collectd or Graphite UDP target, in bytes.
     pub datagram_bytes_max: usize,
 }
 
 impl TierPlan {
+    /// Something is kept of what was written to its targets.
+    fn keeps_written(&self) -> bool {
+        self.protocol.has_connections() && self.resend_bytes > 0
+    }
+
     /// What the tier makes of a name that somebody asks for, and which bytes it hashes; `None` if no
     /// sample can come under it. What had to be put together stands in `scratch`.
     pub fn named<'a>(&self, name: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Named<'a>> {
@@ -140,6 +192,15 @@ pub enum OnFull {
     ShedNewest,
 }
 
+/// What goes first to a target that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Replay {
+    /// What came first, as stores want it that refuse what is older than what they have.
+    InOrder,
+    /// What comes now; what is on disk goes along with it.
+    LiveFirst,
+}
+
 /// What a target speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetProtocol {
@@ -156,6 +217,12 @@ pub enum TargetProtocol {
 }
 
 impl TargetProtocol {
+    /// Whether it is spoken over connections (TCP).
+    #[must_use]
+    pub const fn has_connections(self) -> bool {
+        matches!(self, Self::LineTcp | Self::Pickle)
+    }
+
     /// Whether its targets take collectd samples.
     #[must_use]
     pub const fn carries_collectd(self) -> bool {
@@ -187,6 +254,46 @@ pub struct TargetPlan {
     pub label: String,
     /// Where to send.
     pub address: Address,
+    /// How it is asked whether it is there.
+    pub probe: Probe,
+}
+
+impl TargetPlan {
+    /// The same target at the same place; it may be probed otherwise.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        (&self.id, &self.label, &self.address) == (&other.id, &other.label, &other.address)
+    }
+}
+
+/// How a target is asked whether it is there, beside the samples that it is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Probe {
+    /// Not at all.
+    #[default]
+    None,
+    /// By datagrams without samples, which may be refused; that they are not proves nothing.
+    Udp,
+    /// A connection can be made.
+    Tcp(Address),
+    /// A GET is answered with 2xx.
+    Http {
+        /// Where to ask.
+        address: Address,
+        /// Path and query.
+        path: String,
+    },
+    /// rrdcached answers a PING.
+    Rrdcached(Address),
+    /// The same over a Unix socket.
+    RrdcachedUnix(PathBuf),
+}
+
+impl Probe {
+    /// Whether a good answer proves that the target is there.
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        !matches!(self, Self::None | Self::Udp)
+    }
 }
 
 /// Bounds that hold for the whole process.
@@ -194,6 +301,8 @@ pub struct TargetPlan {
 pub struct Limits {
     /// Longest Graphite line in bytes, its line end not counted.
     pub line_bytes_max: usize,
+    /// Bytes kept of what was written to all TCP targets together, to write them again.
+    pub resend_bytes: usize,
     /// Open client connections over all TCP listeners.
     pub connections_max: usize,
     /// Bytes that all queues together may hold, taken chunks among them.
@@ -208,6 +317,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             line_bytes_max: 4096,
+            resend_bytes: 64 << 20,
             connections_max: 10_000,
             memory_bytes_max: 1 << 30,
             series_max: 1_000_000,

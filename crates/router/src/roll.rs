@@ -4,7 +4,7 @@
 //! name counts on in its old row. The roll is immutable and published before the routes that need it, so
 //! that whoever is fed stands in it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     listen::Listener,
@@ -136,6 +136,12 @@ impl TargetRow {
             Some(target) if !self.removed => target.state().as_str(),
             Some(_) | None => "removed",
         }
+    }
+
+    /// How long that has been so; zero for one that was taken out.
+    pub(crate) fn state_since(&self) -> Duration {
+        let present = self.holders.last().filter(|_| !self.removed);
+        present.map_or(Duration::ZERO, |target| target.standing.since())
     }
 }
 

@@ -22,7 +22,11 @@ use crate::{
     plan::ListenerProtocol,
     shared::Shared,
     stage::Stages,
-    target::{Target, worker},
+    target::{
+        Target,
+        net::{Net, OsNet},
+        worker,
+    },
 };
 
 /// How often an idle shard shows that it lives.
@@ -48,7 +52,6 @@ pub(crate) enum Command {
 pub(crate) struct ShardPlan {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) udp: Vec<(Arc<Listener>, UdpSocket)>,
     pub(crate) clients: mpsc::Receiver<Client>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) targets: Vec<Arc<Target>>,
@@ -66,15 +69,8 @@ impl ShardPlan {
         };
         match runtime {
             Ok(runtime) => {
-                LocalSet::new().block_on(&runtime, async {
-                    match self.register() {
-                        Ok(sockets) => {
-                            tell(Ok(()));
-                            self.drive(sockets).await;
-                        }
-                        Err(error) => tell(Err(error)),
-                    }
-                });
+                tell(Ok(()));
+                LocalSet::new().block_on(&runtime, self.drive());
                 // A resolver that hangs must not hold up the stop.
                 runtime.shutdown_background();
             }
@@ -82,58 +78,37 @@ impl ShardPlan {
         }
     }
 
-    /// Makes the sockets known to the runtime.
-    fn register(&self) -> io::Result<Vec<Udp>> {
-        let register = |(listener, socket): &(Arc<Listener>, UdpSocket)| {
-            let socket = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
-            Ok((Arc::clone(listener), socket))
-        };
-        self.udp.iter().map(register).collect()
-    }
-
-    async fn drive(self, sockets: Vec<Udp>) {
-        let Self { index, shared, udp, clients, mut commands, targets, dry } = self;
-        // The registered ones are the same sockets.
-        drop(udp);
-        let mut crew = Crew::new(&shared);
+    async fn drive(self) {
+        let Self { index, shared, clients, mut commands, targets, dry } = self;
+        let mut crew = Crew::new(&shared, OsNet);
         for target in targets {
             let stages = target.lever.stages();
             crew.serve(target, stages);
         }
-        for (listener, socket) in sockets {
-            let stages = listener.lever.stages();
-            crew.read(listener, socket, stages);
-        }
         crew.readers.spawn_local(take_clients(clients, Rc::clone(&crew.inlet)));
         let heart = tokio::task::spawn_local(beat(shared, index));
-        let lingering = Rc::clone(&crew.inlet);
-        let hand = tokio::task::spawn_local(async move { lingering.hand_over().await });
-        crew.obey(&mut commands).await;
-        while crew.readers.join_next().await.is_some() {}
-        hand.abort();
-        crew.inlet.hand_over_all();
-        // The receiver is gone only when the router itself is.
-        let _told: Result<(), ()> = dry.send(());
-        while crew.workers.join_next().await.is_some() {}
+        crew.run(&mut commands, dry).await;
         heart.abort();
     }
 }
 
 /// The tasks of one shard.
-struct Crew {
-    inlet: Rc<Inlet>,
-    readers: JoinSet<()>,
-    workers: JoinSet<()>,
+pub(crate) struct Crew<N> {
+    pub(crate) inlet: Rc<Inlet>,
+    net: N,
+    pub(crate) readers: JoinSet<()>,
+    pub(crate) workers: JoinSet<()>,
 }
 
-impl Crew {
-    fn new(shared: &Arc<Shared>) -> Self {
+impl<N: Net> Crew<N> {
+    pub(crate) fn new(shared: &Arc<Shared>, net: N) -> Self {
         let inlet = Rc::new(Inlet::new(shared));
-        Self { inlet, readers: JoinSet::new(), workers: JoinSet::new() }
+        Self { inlet, net, readers: JoinSet::new(), workers: JoinSet::new() }
     }
 
-    fn serve(&mut self, target: Arc<Target>, stages: Stages) {
-        self.workers.spawn_local(worker::run(target, Arc::clone(&self.inlet.shared), stages));
+    pub(crate) fn serve(&mut self, target: Arc<Target>, stages: Stages) {
+        let (shared, net) = (Arc::clone(&self.inlet.shared), self.net.clone());
+        self.workers.spawn_local(worker::run(target, shared, stages, net));
     }
 
     fn read(&mut self, listener: Arc<Listener>, socket: tokio::net::UdpSocket, stages: Stages) {
@@ -141,10 +116,29 @@ impl Crew {
         self.readers.spawn_local(listen::udp::serve(socket, listener, inlet, stages));
     }
 
+    /// Does what reloads ask for until the router stops; then reads its sockets dry, tells so, and sends what
+    /// is held.
+    pub(crate) async fn run(
+        mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        dry: oneshot::Sender<()>,
+    ) {
+        let lingering = Rc::clone(&self.inlet);
+        let hand = tokio::task::spawn_local(async move { lingering.hand_over().await });
+        self.obey(commands).await;
+        while self.readers.join_next().await.is_some() {}
+        hand.abort();
+        self.inlet.hand_over_all();
+        // The receiver is gone only when the router itself is.
+        let _told: Result<(), ()> = dry.send(());
+        while self.workers.join_next().await.is_some() {}
+    }
+
     /// Does what reloads ask for, until the router stops.
     async fn obey(&mut self, commands: &mut mpsc::Receiver<Command>) {
         loop {
             tokio::select! {
+                biased;
                 command = commands.recv() => match command {
                     Some(command) => self.execute(command),
                     None => return,
@@ -176,9 +170,6 @@ impl Crew {
     }
 }
 
-/// A UDP socket known to the shard's runtime.
-type Udp = (Arc<Listener>, tokio::net::UdpSocket);
-
 async fn beat(shared: Arc<Shared>, index: usize) {
     loop {
         shared.beat(index);
@@ -201,12 +192,13 @@ async fn take_clients(mut clients: mpsc::Receiver<Client>, inlet: Rc<Inlet>) {
     while serving.join_next().await.is_some() {}
 }
 
-async fn serve(client: Client, inlet: Rc<Inlet>) {
+async fn serve(mut client: Client, inlet: Rc<Inlet>) {
+    let started = std::mem::take(&mut client.started);
     if client.listener.protocol == ListenerProtocol::Pickle {
-        let frames = Frames::new(Arc::clone(&inlet.shared.unfinished_bytes));
+        let frames = Frames::new(Arc::clone(&inlet.shared.unfinished_bytes), started);
         listen::client::serve(client, &inlet, frames).await;
     } else {
-        let lines = Lines::new(inlet.line_bytes_max());
+        let lines = Lines::new(inlet.line_bytes_max(), started);
         listen::client::serve(client, &inlet, lines).await;
     }
 }

@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -15,8 +15,10 @@ use tokio::time::Instant;
 
 use crate::{
     census::{Arrival, Census},
-    ledger::Gate,
+    handover::Heir,
+    ledger::{Gate, Ledger},
     listen::Listener,
+    loops::Loops,
     pipeline::Source,
     plan::Plan,
     roll::Roll,
@@ -42,10 +44,19 @@ pub(crate) struct Shared {
     /// When each shard last showed that it lives, in milliseconds since `started`.
     heartbeats: Vec<AtomicU64>,
     started: Instant,
+    /// The last snapshot that somebody asked for, and when.
+    pub(crate) snapshot: Mutex<Option<(Instant, Arc<Ledger>)>>,
     /// Bytes that all queues together held when last looked at.
     memory: AtomicUsize,
+    pub(crate) loops: Loops,
+    /// Tiers of which most went down at once.
+    pub(crate) doubts: ArcSwap<HashSet<String>>,
     /// Bytes of unfinished pickle frames over all clients.
     pub(crate) unfinished_bytes: Arc<AtomicUsize>,
+    /// The next process, while this one hands over.
+    pub(crate) heir: Mutex<Option<Heir>>,
+    /// The process before this one has let go of everything.
+    predecessor_gone: AtomicBool,
 }
 
 /// Series that the blacklist took out and that are kept by name.
@@ -73,9 +84,23 @@ impl Shared {
             connections: AtomicUsize::new(0),
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             started: Instant::now(),
+            snapshot: Mutex::default(),
             memory: AtomicUsize::new(0),
+            loops: Loops::default(),
+            doubts: ArcSwap::default(),
             unfinished_bytes: Arc::default(),
+            heir: Mutex::default(),
+            predecessor_gone: AtomicBool::new(false),
         }
+    }
+
+    /// The process before this one has let go of everything.
+    pub(crate) fn predecessor_is_gone(&self) {
+        self.predecessor_gone.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_predecessor_gone(&self) -> bool {
+        self.predecessor_gone.load(Ordering::Acquire)
     }
 
     /// Bytes to read from one TCP client at once. All clients together read at most half of the

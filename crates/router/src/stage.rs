@@ -13,6 +13,8 @@ pub(crate) enum Stage {
     Run,
     /// Read what the sockets still hold, at most until then; take no new clients.
     ReadDry(Instant),
+    /// Read no more: hand clients over to the new process, at most until then.
+    HandOver(Instant),
     /// Send what the queue still holds, at most until then.
     Flush(Instant),
 }
@@ -35,13 +37,23 @@ impl Lever {
 
     /// Nothing new is taken; what is there is read, at most until then.
     pub(crate) fn read_dry(&self, until: Instant) {
+        self.leave_run(Stage::ReadDry(until));
+    }
+
+    fn leave_run(&self, next: Stage) {
         self.0.send_if_modified(|stage| {
             let runs = *stage == Stage::Run;
             if runs {
-                *stage = Stage::ReadDry(until);
+                *stage = next;
             }
             runs
         });
+    }
+
+    /// Nothing more is read; clients are handed over, at most until then. What comes to its end already goes
+    /// on with that.
+    pub(crate) fn hand_over(&self, until: Instant) {
+        self.leave_run(Stage::HandOver(until));
     }
 
     /// What is held is sent, at most until then; an earlier end that was set before stands.
@@ -78,12 +90,12 @@ impl Stages {
         }
     }
 
-    /// The time for reading dry is over.
+    /// Nothing more is to be read.
     pub(crate) fn is_overdue(&self) -> bool {
         match self.now() {
             Stage::Run => false,
             Stage::ReadDry(until) => Instant::now() >= until,
-            Stage::Flush(_) => true,
+            Stage::HandOver(_) | Stage::Flush(_) => true,
         }
     }
 
@@ -93,10 +105,11 @@ impl Stages {
             match self.now() {
                 // A stop of the process may set an earlier one.
                 Stage::Flush(until) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(until) => return,
                     () = self.changed() => {}
                 },
-                Stage::Run | Stage::ReadDry(_) => self.changed().await,
+                Stage::Run | Stage::ReadDry(_) | Stage::HandOver(_) => self.changed().await,
             }
         }
     }

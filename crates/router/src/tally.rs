@@ -7,6 +7,10 @@ use crate::telemetry::{self, Counter, Registry};
 pub(crate) struct Tally {
     /// Datagrams, TCP lines or pickle frames read.
     pub(crate) raw: u64,
+    /// What became of them.
+    pub(crate) units: Units,
+    /// Datagrams that were probes of a Coco; they are not among the others.
+    pub(crate) probes: u64,
     /// Datagrams that the read buffer cut.
     pub(crate) truncated: u64,
     /// Samples decoded, notifications not among them.
@@ -20,7 +24,51 @@ pub(crate) struct Tally {
     pub(crate) rejected: Vec<(&'static str, u64)>,
 }
 
+/// Datagrams, TCP lines or pickle frames by how much of each could be used.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Units {
+    /// All of it.
+    pub(crate) ok: u64,
+    /// Some of it.
+    pub(crate) partial: u64,
+    /// None of it.
+    pub(crate) bad: u64,
+}
+
+/// Counts at the beginning of a unit.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Begun {
+    used: u64,
+    malformed: u64,
+    probes: u64,
+}
+
 impl Tally {
+    /// A datagram or pickle frame was read; what is counted from here on is in it.
+    pub(crate) fn begin_unit(&mut self) -> Begun {
+        self.raw += 1;
+        let used = self.decoded + self.notifications;
+        Begun { used, malformed: self.malformed(), probes: self.probes }
+    }
+
+    /// All of it has been looked at.
+    pub(crate) fn end_unit(&mut self, begun: &Begun) {
+        if self.probes > begun.probes {
+            self.raw -= 1;
+            return;
+        }
+        let used = self.decoded + self.notifications > begun.used;
+        let malformed = self.malformed() > begun.malformed;
+        let units = &mut self.units;
+        let fate = match (malformed, used) {
+            (false, _) => &mut units.ok,
+            (true, true) => &mut units.partial,
+            (true, false) => &mut units.bad,
+        };
+        *fate += 1;
+    }
+
     /// Counts one piece of malformed input; `true` for the first of its reason in this batch.
     pub(crate) fn reject(&mut self, reason: &'static str) -> bool {
         let known = self.rejected.iter_mut().find(|(known, _)| *known == reason);

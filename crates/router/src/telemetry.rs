@@ -30,12 +30,14 @@ macro_rules! metrics_list {
 
 metrics_list! {
     LISTEN_RAW = "coco_listen_raw", "Datagrams, TCP lines or pickle frames read, by listener.";
+    LISTEN_UNITS = "coco_listen_units", "The same by listener and what could be used of each: ok (all), partial, bad (nothing).";
     LISTEN_DECODED = "coco_listen_decoded", "Samples decoded, by listener.";
     LISTEN_TRUNCATED = "coco_listen_truncated", "Datagrams that the read buffer cut, by listener.";
     LISTEN_ERRORS = "coco_listen_errors", "Failed reads and accepts, by listener.";
     LISTEN_CONNECTIONS = "coco_listen_connections", "Client connections taken, by listener.";
     LISTEN_REFUSED = "coco_listen_connections_refused", "Client connections over the limit, closed at once, by listener.";
     LISTEN_REJECTED = "coco_listen_rejected", "Malformed input by listener and reason: a datagram's first error, a line, a datapoint.";
+    LISTEN_PROBES = "coco_listen_probes", "Probe datagrams of a Coco, without samples, by listener.";
     KERNEL_DROPPED = "coco_listen_kernel_dropped", "Datagrams the kernel dropped before Coco could read them, by listener.";
     SAMPLES_DECODED = "coco_samples_decoded", "Samples decoded: collectd value lists, Graphite lines and datapoints.";
     SAMPLES_NOTIFICATIONS = "coco_samples_notifications", "collectd notifications decoded.";
@@ -47,15 +49,28 @@ metrics_list! {
     TIER_ROUTED = "coco_tier_routed", "Samples given to the tier, by the number of owners that each had.";
     OFFERED = "coco_target_offered", "Samples that fell to the target.";
     SENT = "coco_target_sent", "Samples handed to the kernel, or stored by an embedded target.";
+    RESENT = "coco_target_resent", "Samples written again because a connection broke; they count as sent once.";
+    TO_DISK = "coco_target_to_disk", "Samples for the target that were moved to disk.";
+    REPLAYED = "coco_target_replayed", "Of the samples sent, those that came from disk.";
+    SHED_ON_DISK = "coco_target_shed_on_disk", "Of the samples shed, those that were on disk.";
+    RECOVERED = "coco_target_recovered", "Samples found on disk at the start, which this process was not offered; or sent once and held again.";
+    REROUTED = "coco_target_rerouted", "Samples spooled for the target that went on to another one, of the same id or on the ring.";
+    TAKEN_OVER = "coco_target_taken_over", "Samples that were spooled for another target and went on to this one.";
     SHED = "coco_target_shed", "Samples dropped on purpose, by target and reason.";
+    HANDED_OVER = "coco_target_handed_over", "Samples that the next process was given at an upgrade.";
+    INHERITED = "coco_target_inherited", "Samples that the process before this one had not sent at an upgrade.";
     WRITE_ERRORS = "coco_target_write_errors", "Failed writes to the target.";
     DIAL_ERRORS = "coco_target_dial_errors", "Failed attempts to resolve or connect.";
     DISCONNECTS = "coco_target_disconnects", "Connections to the target that ended.";
+    PROBES_GOOD = "coco_target_probe_ok", "Probes of the target that were answered, or at least not refused.";
+    PROBES_BAD = "coco_target_probe_failed", "Probes of the target that failed.";
     LOOKUPS = "coco_lookup", "Names looked up through the API, by tier.";
     BLOCKED = "coco_listen_blocked_milliseconds", "Milliseconds that TCP clients were held back by a full queue.";
     LEDGER_FAULTS = "coco_ledger_faults", "Seconds after which the ledger did not add up twice in a row; 0 unless Coco lost count.";
     RELOADS = "coco_reloads", "Configurations put in force without a restart.";
     RELOAD_FAILURES = "coco_reload_failures", "Reloads that changed nothing, because of a fault.";
+    UPGRADES = "coco_upgrades", "Processes that handed over to the next one, up to this one.";
+    UPGRADE_FAILURES = "coco_upgrade_failures", "Upgrades that changed nothing, because the new process failed.";
 }
 
 /// A counter's handle: one atomic, summed locally by its owner and published once a batch.

@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
+    doubt,
     ledger::Ledger,
     memory,
     shared::{Reports, Shared},
@@ -24,6 +25,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     tokio::spawn(audit(Arc::clone(shared)));
     tokio::spawn(sum_up(Arc::clone(shared)));
     tokio::spawn(memory::keep(Arc::clone(shared)));
+    tokio::spawn(doubt::watch(Arc::clone(shared)));
 }
 
 /// Adds the ledger up each second, and says when it does not add up twice in a row, and when it does again.
@@ -80,10 +82,9 @@ impl Audits {
 }
 
 async fn sum_up(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(SUMMARY_INTERVAL);
     let mut before = HashMap::new();
     loop {
-        ticks.tick().await;
+        tokio::time::sleep(SUMMARY_INTERVAL).await;
         Reports::sum_up(&shared.registry, &mut before);
     }
 }

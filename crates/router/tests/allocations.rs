@@ -131,7 +131,7 @@ fn start(plan: Plan) -> (Handle, Vec<SocketAddr>) {
         runtime.block_on(async {
             let bound = Bound::bind(plan, NonZeroUsize::MIN, Registry::default()).unwrap();
             let addresses = bound.addresses().map(|(_, address)| address).collect();
-            let running = bound.run().unwrap();
+            let running = bound.run().await.unwrap();
             told.send((running.handle(), addresses)).unwrap();
             std::future::pending::<()>().await;
         });

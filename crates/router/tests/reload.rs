@@ -198,7 +198,8 @@ fn fifty_reloads_under_load_lose_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let shards = NonZeroUsize::new(2).unwrap();
-        let running = Bound::bind(plan(0), shards, Registry::default()).unwrap().run().unwrap();
+        let running = Bound::bind(plan(0), shards, Registry::default()).unwrap();
+        let running = running.run().await.unwrap();
         let handle = running.handle();
         let stop = Arc::new(AtomicBool::new(false));
         let line_to = address(&handle, "line-tcp");

@@ -85,6 +85,23 @@ pub enum SpoolCommand {
         /// Its folder, as `ls` names it
         folder: String,
     },
+    /// Move what is held for targets that a configuration no longer has to the new owners of each sample;
+    /// only while no Coco runs on it
+    ///
+    /// A line goes by its name, a collectd sample by its host or identifier, as the ring of its tier has it.
+    /// What is moved stands behind what is there. After a crash in the middle some of it is there twice, and
+    /// nothing is lost. Prints tier, old and new target, and samples.
+    Reroute {
+        /// Configuration file whose rings give the owners
+        #[arg(short, long, value_name = "CONFIG")]
+        config: PathBuf,
+        /// Only what is held for targets of this tier
+        #[arg(short, long)]
+        tier: Option<String>,
+        /// Only what is held for the target of this id, which the configuration may still have
+        #[arg(long, value_name = "ID")]
+        target: Option<String>,
+    },
     /// Remove what is held for one target; only while no Coco runs on it
     Drop {
         /// Its folder, as `ls` names it

@@ -1,46 +1,73 @@
-//! Running: start, wait for a signal, stop in order. SIGHUP reloads (`reload/`).
+//! Running: start, wait for a signal, stop in order, or hand over (`ending.rs`). SIGHUP reloads (`reload/`).
 //!
-//! The stop order, as in ARCHITECTURE.md: 1. `/readyz` turns red. 2. No new clients. 3. Sockets are
-//! read dry. 4. Queues are closed and sent. 5. What is left at the deadline is shed and counted.
-//! 6. The last log line carries the ledger.
+//! The stop order, as in ARCHITECTURE.md: 1. `/readyz` turns red, and `drain_delay` passes. 2. No new clients.
+//! 3. Sockets are read dry. 4. Queues are closed and sent. 5. What is left at the deadline is shed and
+//! counted. 6. The last log line carries the ledger. SIGUSR2 is another way to the end: `handover/`.
 
 use std::{
     net::TcpListener as StdListener,
     num::NonZeroUsize,
+    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context;
-use coco_router::{Bound, plan::Address, telemetry::Registry};
+use anyhow::{Context, bail};
+use coco_router::{
+    Bound, Running,
+    plan::Address,
+    telemetry::{self, Registry},
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
 };
-use tracing_subscriber::EnvFilter;
 
 use crate::{
-    api::{self, Api, ledger_as_json},
+    api::{self, Api},
     config::Config,
+    ending::{End, Service, Stops, wait},
+    handover::{Predecessor, Program, SocketSet},
+    listen_fds, log,
+    notify::Notifier,
     reload::{Reloader, Status},
 };
 
-/// Runs until SIGTERM or SIGINT, and then drains. `file` is what a reload reads again.
+/// Runs until SIGTERM or SIGINT, and then drains; or until another process has taken over. `file` is what a
+/// reload reads again.
 ///
 /// # Errors
 /// When an address cannot be had, or the system refuses threads or signals.
 pub fn run(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
-    log_to_stderr();
+    let _log = log::start();
+    let program = Program::of_this_process().context("cannot tell which program this is")?;
+    let (predecessor, sockets) = match Predecessor::meet()? {
+        Some((predecessor, sockets)) => (Some(predecessor), sockets),
+        // No other thread looks at the environment yet; that of the log does not.
+        None => (None, listen_fds::sockets(&config.plan.listeners, &config.api)),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, file));
+    let start = Start { config, file, program, predecessor, sockets };
+    let result = runtime.block_on(serve(start));
     // What still runs then has nothing to say any more; a hanging resolver must not hold up the end.
     runtime.shutdown_background();
     result
+}
+
+/// What a process begins with.
+struct Start {
+    config: Config,
+    file: Option<PathBuf>,
+    program: Program,
+    predecessor: Option<Predecessor>,
+    sockets: SocketSet,
 }
 
 /// Asks for as many open files as the system allows, and says so if that is too few.
@@ -57,83 +84,92 @@ fn raise_file_limit(connections_max: usize) {
     }
 }
 
-/// One line an event on standard error; `COCO_LOG` sets the level, `info` unless it is set.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("COCO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false);
-    // Fails only if a subscriber is set already, which then stays.
-    let _set: Result<(), _> = subscriber.try_init();
-}
-
-async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
-    let Config { plan, api: api_address, drain_timeout, measure_interval, notes } = config;
+async fn serve(start: Start) -> anyhow::Result<()> {
+    let Start { config, file, program, predecessor, sockets } = start;
+    let Config { plan, api: api_address, drain_timeout, drain_delay, measure_interval, notes } =
+        config;
     for note in notes {
         tracing::warn!("{note}");
     }
     raise_file_limit(plan.limits.connections_max);
     let shards = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut stops = Stops::new().context("cannot listen for signals")?;
+    let upgrade = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let bound = Bound::bind(plan, shards, Registry::default())?;
-    let api_socket = bind_api(&api_address)
+    let notifier = Notifier::from_env();
+    let (registry, SocketSet { listeners, api: api_handed }) = (Registry::default(), sockets);
+    let bound = match &predecessor {
+        Some(_) => Bound::bind_behind(plan, shards, registry.clone(), listeners)?,
+        None => Bound::bind_with(plan, shards, registry.clone(), listeners)?,
+    };
+    let api_socket = api_socket(&api_address, api_handed)
         .with_context(|| format!("cannot listen for the API on {api_address}"))?;
-    for (protocol, address) in bound.addresses() {
+    let addresses: Vec<_> = bound.addresses().collect();
+    let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
+    for (protocol, address) in addresses {
         tracing::info!(protocol, %address, "listening");
     }
-    let running = bound.run()?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let status = Arc::new(Status::new(drain_timeout));
-    let (handle, api) = (running.handle(), api_address);
-    let reloads =
-        Reloader { file, handle, api, measure_interval, status: Arc::clone(&status), hangup }
-            .start();
-    let api = Api::new(running.handle(), started, reloads, Arc::clone(&status), measure_interval);
-    tokio::spawn(api::keep_history(api.clone()));
-    tracing::info!(address = %api_socket.local_addr()?, "api listening");
-    let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone())));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "coco runs");
-
-    let signal = stops.next().await;
-    api.set_draining();
-    let drain_timeout = status.drain_timeout();
-    tracing::info!(signal, timeout = ?drain_timeout, "stopping: reading dry and sending what is held");
-    let drained = tokio::select! {
-        drained = running.drain(drain_timeout) => drained,
-        signal = stops.next() => anyhow::bail!("{signal} while stopping: what was held is lost"),
+    let status = Arc::new(Status::new(drain_timeout, drain_delay));
+    let handle = running.handle();
+    let reloader = Reloader {
+        file,
+        handle: handle.clone(),
+        api: api_address.clone(),
+        measure_interval,
+        status: Arc::clone(&status),
+        hangup,
+        notifier: notifier.clone(),
     };
-    serving.abort();
-    let ledger = ledger_as_json(&drained.ledger);
-    tracing::info!(residual = drained.ledger.residual(), %ledger, "stopped");
-    Ok(())
+    let reloads = reloader.start();
+    let api = Api::new(handle.clone(), started, reloads, Arc::clone(&status), measure_interval);
+    tokio::spawn(api::keep_history(api.clone()));
+    let api_copy = api_socket.as_fd().try_clone_to_owned()?;
+    tracing::info!(address = %api_socket.local_addr()?, "api listening");
+    let (api_stop, api_stops) = watch::channel(false);
+    let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone()), api_stops));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "coco runs");
+    notifier.ready("running");
+    tokio::spawn(notifier.clone().watch(handle));
+
+    let api_handed = (api_address, api_copy);
+    let end = wait(&mut stops, upgrade, &running, &program, &api_handed, inheriting).await;
+    let service = Service { running, api, api_stop, serving, status, notifier };
+    match end {
+        End::Stop(signal) => service.stop(signal, &mut stops).await,
+        End::HandOver(successor) => service.hand_over(successor, &mut stops).await,
+    }
 }
 
-fn bind_api(address: &Address) -> std::io::Result<TcpListener> {
-    let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
-    let socket = StdListener::bind((host, address.port))?;
+/// Starts the router, behind the process that hands over to this one, if there is one; the task that is
+/// returned ends with that process.
+async fn begin(
+    bound: Bound,
+    predecessor: Option<Predecessor>,
+    registry: &Registry,
+    stops: &mut Stops,
+) -> anyhow::Result<(Running, Option<JoinHandle<()>>)> {
+    let Some(predecessor) = predecessor else { return Ok((bound.run().await?, None)) };
+    registry.counter(telemetry::UPGRADES, &[]).add(predecessor.upgrades);
+    let (running, inheritance) = bound.run_behind()?;
+    let estate = tokio::select! {
+        estate = predecessor.take_over() => estate?,
+        signal = stops.next() => bail!("{signal} before this process had taken over"),
+    };
+    Ok((running, Some(estate.settle(inheritance).await)))
+}
+
+fn api_socket(
+    address: &Address,
+    handed: Option<(Address, OwnedFd)>,
+) -> std::io::Result<TcpListener> {
+    let socket = match handed.filter(|(handed, _)| handed == address) {
+        Some((_, socket)) => socket.into(),
+        None => {
+            let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
+            StdListener::bind((host, address.port))?
+        }
+    };
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket)
-}
-
-/// The signals that stop the process.
-struct Stops {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stops {
-    fn new() -> std::io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -1,13 +1,21 @@
-//! `coco spool`: what is held on disk, from its files alone; a running Coco is not disturbed.
+//! `coco spool`: what is held on disk, from its files alone; a running Coco is not disturbed. Only `drop` and
+//! `reroute` change anything, and not while a Coco runs.
 
-use std::{io::Write, path::Path, sync::Arc};
+use std::{
+    io::Write,
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::Context;
-use coco_spool::{Budget, Name, Root, disk::OsDisk};
+use coco_router::{offline, plan::Plan};
+use coco_spool::{Budget, Name, Now, Root, disk::OsDisk};
 
 use crate::{
     NotAsAsked,
     cli::{Spool, SpoolCommand},
+    config::Config,
 };
 
 /// Record formats as the router writes them: Graphite lines.
@@ -23,6 +31,11 @@ pub fn spool(args: &Spool) -> anyhow::Result<()> {
         SpoolCommand::Ls => ls(directory),
         SpoolCommand::Verify => verify(directory),
         SpoolCommand::Dump { folder } => dump(directory, folder),
+        SpoolCommand::Reroute { config, tier, target } => {
+            // A faulty file is told as such.
+            let config = Config::load(config)?;
+            reroute(directory, &config.plan, tier.as_deref(), target.as_deref())
+        }
         SpoolCommand::Drop { folder } => drop_folder(directory, folder),
     };
     done.with_context(|| format!("spool {}", directory.display()))
@@ -83,6 +96,52 @@ fn drop_folder(directory: &Path, folder: &str) -> anyhow::Result<()> {
     // Locks the whole spool: a running Coco keeps its own.
     let root = Root::open(OsDisk, directory, Arc::new(Budget::new(u64::MAX)))?;
     root.remove(folder).with_context(|| format!("folder {folder}"))
+}
+
+/// Moves what is held for targets that are not in the plan, or for the one named, to its owners.
+fn reroute(
+    directory: &Path,
+    plan: &Plan,
+    tier: Option<&str>,
+    target: Option<&str>,
+) -> anyhow::Result<()> {
+    let root = Root::open(OsDisk, directory, Arc::new(Budget::new(u64::MAX)))?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "tier\tfrom\tto\tsamples")?;
+    for listing in coco_spool::ls(&OsDisk, directory)? {
+        let Some(name) = listing.name.filter(|_| listing.samples > 0) else { continue };
+        let (its_tier, id) = (name.tier(), name.target());
+        let known = plan.tiers.iter().find(|tier| tier.name == its_tier);
+        let stays = known.is_some_and(|tier| tier.targets.iter().any(|target| target.id == id));
+        let asked = target.map_or(!stays, |target| target == id);
+        if !asked || tier.is_some_and(|tier| tier != its_tier) {
+            continue;
+        }
+        if known.is_none() {
+            let samples = listing.samples;
+            eprintln!("no tier {its_tier:?} in the configuration: {samples} samples for {id} stay");
+            continue;
+        }
+        let done = offline::reroute(&root, plan, &name, now)
+            .with_context(|| format!("what is held for {id} in {its_tier}"))?;
+        for (to, samples) in &done.moved {
+            writeln!(out, "{its_tier}\t{id}\t{to}\t{samples}")?;
+        }
+        for (reason, samples) in &done.shed {
+            writeln!(out, "{its_tier}\t{id}\tnobody: {reason}\t{samples}")?;
+        }
+        if !stays {
+            root.remove(&listing.folder)?;
+        }
+    }
+    Ok(())
+}
+
+fn now() -> Now {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    // Nothing here waits: the wall clock does for both.
+    Now { unix_ms, monotonic: now }
 }
 
 fn names(name: Option<&Name>) -> (&str, &str) {

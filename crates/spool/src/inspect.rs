@@ -3,7 +3,7 @@
 //! Beside a running owner the answers are of a moment: files come and go, and a record just being
 //! written looks like damage at the end of the last segment.
 
-use std::{io, path::Path};
+use std::{collections::HashSet, io, path::Path};
 
 use crate::{
     Name,
@@ -83,6 +83,17 @@ pub fn ls<D: Disk>(disk: &D, root: &Path) -> io::Result<Vec<Listing>> {
         .into_iter()
         .map(|(folder, digest)| list(disk, root, folder, digest))
         .collect()
+}
+
+/// Those of [`ls`] that hold samples and are none of these targets'.
+///
+/// # Errors
+/// Any error of the system; damage is none.
+pub fn strangers<D: Disk>(disk: &D, root: &Path, known: &[Name]) -> io::Result<Vec<Listing>> {
+    let known: HashSet<String> = known.iter().map(|name| name.digest().to_string()).collect();
+    let others = folders(disk, root)?.into_iter().filter(|(folder, _)| !known.contains(folder));
+    let listings = others.map(|(folder, digest)| list(disk, root, folder, digest));
+    Ok(listings.collect::<io::Result<Vec<_>>>()?.into_iter().filter(|l| l.samples > 0).collect())
 }
 
 /// Reads all records of all targets.

@@ -110,7 +110,7 @@ mod time;
 pub use budget::Budget;
 pub use config::{AtBound, Config, SEGMENT_BYTES, Sync};
 pub use counts::{Counts, Depth, Shed};
-pub use inspect::{Damage, Dump, DumpedRecord, Listing, Verdict, dump, ls, verify};
+pub use inspect::{Damage, Dump, DumpedRecord, Listing, Verdict, dump, ls, strangers, verify};
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use position::Position;
 pub use record::{NewRecord, PAYLOAD_BYTES_MAX, RECORD_HEAD_BYTES, RecordHead};

@@ -8,6 +8,7 @@ mod platform;
 mod rows;
 mod scale;
 mod slow;
+mod spool;
 
 use std::{
     net::SocketAddr,
@@ -29,6 +30,7 @@ pub use memory::run as memory;
 pub use platform::run as platform;
 pub use rows::run as rows;
 pub use scale::{AXES, Axis, Shows, run as scale};
+pub use spool::run as spool;
 
 /// How to measure.
 #[derive(Debug)]

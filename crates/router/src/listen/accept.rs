@@ -11,6 +11,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::sync::mpsc;
 
 use crate::{
+    handover::Started,
     listen::Listener,
     shared::Shared,
     stage::{Stage, Stages},
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     pub(crate) listener: Arc<Listener>,
     pub(crate) open: OpenGuard,
     pub(crate) stages: Stages,
+    /// What another process had read of it.
+    pub(crate) started: Started,
 }
 
 /// Takes one off the number of open connections when dropped.
@@ -39,6 +42,12 @@ pub(crate) struct Client {
 pub(crate) struct OpenGuard(Arc<Shared>);
 
 impl OpenGuard {
+    /// One more, whatever the limit says: another process had it open already.
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+
     /// `None` when the limit is reached.
     fn try_new(shared: &Arc<Shared>) -> Option<Self> {
         let open = shared.connections.fetch_add(1, Ordering::Relaxed);
@@ -90,9 +99,11 @@ pub(crate) async fn accept(
     while !stages.is_overdue()
         && let Ok((stream, _)) = socket.accept()
     {
-        stream.set_nonblocking(true)?;
-        if let Some(client) = admit(stream, &listener, &shared)? {
-            deal(client, &shards, &mut turn).await;
+        // One that has broken already is no reason to leave the others.
+        match stream.set_nonblocking(true).and_then(|()| admit(stream, &listener, &shared)) {
+            Ok(Some(client)) => deal(client, &shards, &mut turn).await,
+            Ok(None) => {}
+            Err(_) => listener.errors.add(1),
         }
     }
     Ok(())
@@ -123,5 +134,6 @@ fn admit(
     // A client that lost its power would be counted as open for ever.
     SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
     let stages = listener.lever.stages();
-    Ok(Some(Client { stream, listener: Arc::clone(listener), open, stages }))
+    let (listener, started) = (Arc::clone(listener), Started::default());
+    Ok(Some(Client { stream, listener, open, stages, started }))
 }

@@ -7,10 +7,11 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket},
+    os::fd::OwnedFd,
     sync::Arc,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
 use crate::{
@@ -47,6 +48,16 @@ pub enum BindError {
         /// What to do about it, if known.
         hint: &'static str,
     },
+    /// A socket that another process handed over cannot be used.
+    #[error("cannot use the socket that was handed over for {protocol} on {address}: {cause}")]
+    Handed {
+        /// What would have been spoken.
+        protocol: &'static str,
+        /// The address as configured.
+        address: String,
+        /// What the kernel said.
+        cause: io::Error,
+    },
     /// The folder of the spool cannot be used.
     #[error(transparent)]
     Spool(#[from] coco_spool::OpenError),
@@ -62,7 +73,7 @@ pub(crate) struct BoundListener {
 /// The sockets of a listener.
 #[derive(Debug)]
 pub(crate) enum Sockets {
-    /// One per shard.
+    /// One per shard, or as many as were handed over.
     Udp(Vec<UdpSocket>),
     /// One, whose connections are dealt out to the shards.
     Tcp(TcpListener),
@@ -87,21 +98,62 @@ pub(crate) fn bind(
     match plan.protocol {
         ListenerProtocol::Collectd | ListenerProtocol::LineUdp => {
             let sockets = bind_udp(address, shards, plan.receive_buffer).map_err(failed)?;
-            let mut drops = DropWatch::default();
-            sockets.iter().for_each(|socket| drops.watch(socket));
-            let bound = sockets.first().map(UdpSocket::local_addr);
-            let bound = bound.transpose().map_err(failed)?.unwrap_or(address);
-            let listener = Arc::new(Listener::new(plan, bound, drops, registry));
-            Ok(BoundListener { listener, sockets: Sockets::Udp(sockets) })
+            listen_udp(plan, sockets, DropWatch::watch, registry).map_err(failed)
         }
         ListenerProtocol::LineTcp | ListenerProtocol::Pickle => {
             let socket = bind_tcp(address).map_err(failed)?;
-            let bound = socket.local_addr().map_err(failed)?;
-            let drops = DropWatch::default();
-            let listener = Arc::new(Listener::new(plan, bound, drops, registry));
-            Ok(BoundListener { listener, sockets: Sockets::Tcp(socket) })
+            listen_tcp(plan, socket, registry).map_err(failed)
         }
     }
+}
+
+/// A listener on sockets that another process has bound.
+pub(crate) fn take_over(
+    plan: &ListenerPlan,
+    sockets: Vec<OwnedFd>,
+    registry: &Registry,
+) -> io::Result<BoundListener> {
+    match plan.protocol {
+        ListenerProtocol::Collectd | ListenerProtocol::LineUdp => {
+            let sockets: Vec<_> = sockets.into_iter().map(UdpSocket::from).collect();
+            for socket in &sockets {
+                socket.set_nonblocking(true)?;
+                SockRef::from(socket).set_recv_buffer_size(plan.receive_buffer)?;
+            }
+            listen_udp(plan, sockets, DropWatch::watch_from_now, registry)
+        }
+        ListenerProtocol::LineTcp | ListenerProtocol::Pickle => {
+            let socket = sockets.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
+            let socket = TcpListener::from(socket);
+            socket.set_nonblocking(true)?;
+            listen_tcp(plan, socket, registry)
+        }
+    }
+}
+
+fn listen_udp(
+    plan: &ListenerPlan,
+    sockets: Vec<UdpSocket>,
+    watch: impl Fn(&mut DropWatch, &UdpSocket),
+    registry: &Registry,
+) -> io::Result<BoundListener> {
+    let mut drops = DropWatch::default();
+    sockets.iter().for_each(|socket| watch(&mut drops, socket));
+    let first = sockets.first().ok_or(io::ErrorKind::NotFound)?;
+    let listener = Arc::new(Listener::new(plan, first.local_addr()?, drops, registry));
+    sockets.iter().try_for_each(|socket| listener.keep(socket))?;
+    Ok(BoundListener { listener, sockets: Sockets::Udp(sockets) })
+}
+
+fn listen_tcp(
+    plan: &ListenerPlan,
+    socket: TcpListener,
+    registry: &Registry,
+) -> io::Result<BoundListener> {
+    let (bound, drops) = (socket.local_addr()?, DropWatch::default());
+    let listener = Arc::new(Listener::new(plan, bound, drops, registry));
+    listener.keep(&socket)?;
+    Ok(BoundListener { listener, sockets: Sockets::Tcp(socket) })
 }
 
 fn resolve(plan: &ListenerPlan, protocol: &'static str) -> Result<SocketAddr, BindError> {

@@ -9,14 +9,20 @@ use std::{
     net::SocketAddr,
 };
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
+    handover::{HandedClient, Piece, Started},
     inlet::Inlet,
     listen::{Listener, accept::Client},
+    loops,
     pipeline::{Pipeline, Source},
     stage::{Stage, Stages},
-    target::queue::Feeder,
+    target::{net, queue::Feeder},
 };
 
 /// What a stream protocol makes of a client's bytes.
@@ -29,6 +35,9 @@ pub(crate) trait Units {
 
     /// The client closed in good order; what was kept may be a whole unit. `false`: it is not.
     fn finish(&mut self, pipeline: &mut Pipeline, from: &Source<'_>) -> bool;
+
+    /// What the next process needs to go on; nothing is kept here any more.
+    fn started(&mut self) -> Started;
 }
 
 /// What to do after a read.
@@ -42,7 +51,7 @@ pub(crate) enum Next {
 
 /// How a client's connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// The client closed its side: all it sent was read.
     Closed,
     /// It broke, or the listener stops: a unit may be cut.
@@ -53,15 +62,22 @@ enum End {
 
 /// Reads one client until it closes, or until its listener is to stop.
 pub(crate) async fn serve(client: Client, inlet: &Inlet, units: impl Units) {
-    let Client { stream, listener, open: _open, stages } = client;
+    let Client { stream, listener, open: _open, stages, started: _ } = client;
     let peer = stream.peer_addr().ok();
-    let mut reading = Reading { units, listener: &listener, peer, inlet, full: Vec::new() };
+    let mut reading = Reading::new(units, &listener, peer, inlet);
     let Ok(mut stream) = TcpStream::from_std(stream) else {
         listener.errors.add(1);
         return;
     };
     let mut end = reading.run(&stream, stages.clone()).await;
-    if end == End::Cut && stages.now() != Stage::Run {
+    if end == End::Cut
+        && let Stage::HandOver(until) = stages.now()
+    {
+        match stream.into_std() {
+            Ok(stream) => return reading.hand_over(stream, until).await,
+            Err(_) => listener.errors.add(1),
+        }
+    } else if end == End::Cut && stages.now() != Stage::Run {
         match stream.into_std() {
             Ok(stream) => end = reading.read_dry(stream, &stages).await,
             Err(_) => listener.errors.add(1),
@@ -77,7 +93,7 @@ pub(crate) async fn serve(client: Client, inlet: &Inlet, units: impl Units) {
 }
 
 /// One client's connection.
-struct Reading<'a, U> {
+pub(crate) struct Reading<'a, U> {
     units: U,
     listener: &'a Listener,
     peer: Option<SocketAddr>,
@@ -86,13 +102,27 @@ struct Reading<'a, U> {
     full: Vec<usize>,
 }
 
-impl<U: Units> Reading<'_, U> {
+impl<'a, U: Units> Reading<'a, U> {
+    pub(crate) fn new(
+        units: U,
+        listener: &'a Listener,
+        peer: Option<SocketAddr>,
+        inlet: &'a Inlet,
+    ) -> Self {
+        Self { units, listener, peer, inlet, full: Vec::new() }
+    }
+
     /// Reads while the listener runs.
-    async fn run(&mut self, stream: &TcpStream, mut stages: Stages) -> End {
+    pub(crate) async fn run(&mut self, stream: &impl net::Stream, mut stages: Stages) -> End {
+        let mut is_new = true;
         while stages.now() == Stage::Run {
             tokio::select! {
+                biased;
                 ready = stream.readable() => if ready.is_err() { return End::Cut },
                 () = stages.changed() => continue,
+            }
+            if std::mem::take(&mut is_new) {
+                self.look_for_loop(stream.ends().ok().map(|[came_to, _]| came_to));
             }
             match self.inlet.read(self.units.kept(), |room| stream.try_read(room)) {
                 Ok(0) => return End::Closed,
@@ -106,6 +136,19 @@ impl<U: Units> Reading<'_, U> {
             self.inlet.end_turn(&self.full, self.listener, &mut stages).await;
         }
         End::Cut
+    }
+
+    /// Whether the client is this process itself. Not asked before it sends: then its own side knows it.
+    fn look_for_loop(&self, came_to: Option<SocketAddr>) {
+        let shared = &self.inlet.shared;
+        let ours = |(peer, came_to)| shared.loops.target_of(peer, came_to);
+        if let Some(beacon) = self.peer.zip(came_to).and_then(ours) {
+            loops::came_back(
+                &shared.roll.load(),
+                beacon,
+                "a client is a connection of this process",
+            );
+        }
     }
 
     /// Reads what the kernel still holds, without waiting.
@@ -127,6 +170,29 @@ impl<U: Units> Reading<'_, U> {
         End::Cut
     }
 
+    /// Gives the connection to the next process, with what was read of a unit. If it does not take it, the
+    /// unit is cut.
+    async fn hand_over(mut self, stream: std::net::TcpStream, until: Instant) {
+        let Some(heir) = self.inlet.shared.heir() else { return self.finish(End::Cut) };
+        let cut = self.units.kept().len();
+        let (protocol, address) = (self.listener.protocol, self.listener.plan.address.clone());
+        let (started, socket) = (self.units.started(), stream.into());
+        let client = Piece::Client(HandedClient { protocol, address, started, socket });
+        let handed = timeout_at(until, heir.send(client)).await;
+        if !matches!(handed, Ok(Ok(()))) && cut > 0 {
+            self.count_cut(cut);
+        }
+    }
+
+    fn count_cut(&mut self, bytes: usize) {
+        let Self { listener, peer, inlet, full, .. } = self;
+        let from = Source { listener, peer: *peer };
+        inlet.route(|pipeline| {
+            pipeline.reject_unit("truncated", &from, || format!("ended {bytes} bytes into a unit"));
+            pipeline.publish(listener, Feeder::Stream, false, full);
+        });
+    }
+
     /// Routes `len` bytes that were read behind what was kept.
     fn route(&mut self, len: usize) -> Next {
         let Self { units, listener, peer, inlet, full } = self;
@@ -140,7 +206,7 @@ impl<U: Units> Reading<'_, U> {
     }
 
     /// Routes or counts what was kept.
-    fn finish(&mut self, end: End) {
+    pub(crate) fn finish(&mut self, end: End) {
         let Self { units, listener, peer, inlet, full } = self;
         let kept = units.kept().len();
         if kept == 0 || matches!(end, End::Refused(_)) {
@@ -149,8 +215,8 @@ impl<U: Units> Reading<'_, U> {
         let from = Source { listener, peer: *peer };
         inlet.route(|pipeline| {
             if end != End::Closed || !units.finish(pipeline, &from) {
-                pipeline.tally().raw += 1;
-                pipeline.reject("truncated", &from, || format!("ended {kept} bytes into a unit"));
+                pipeline
+                    .reject_unit("truncated", &from, || format!("ended {kept} bytes into a unit"));
             }
             pipeline.publish(listener, Feeder::Stream, false, full);
         });

@@ -3,7 +3,7 @@
 //! Read from the last column of `/proc/self/net/udp` and `udp6`, found by the socket's inode: exact at
 //! once, unlike `SO_RXQ_OVFL`, which is stamped only when a later datagram is queued.
 
-use std::{collections::HashMap, fs, os::fd::AsRawFd};
+use std::{collections::HashMap, fs, net::UdpSocket, os::fd::AsRawFd};
 
 /// The drop counters of some sockets, as last seen.
 #[derive(Debug, Default)]
@@ -14,13 +14,33 @@ pub(crate) struct DropWatch {
 
 impl DropWatch {
     /// Watches `socket`, whose counter is taken to be 0 now.
-    pub(crate) fn watch(&mut self, socket: &impl AsRawFd) {
+    pub(crate) fn watch(&mut self, socket: &UdpSocket) {
         let link =
             fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap_or_default();
         let link = link.to_string_lossy().into_owned();
         let inode = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
         if let Some(inode) = inode.and_then(|text| text.parse().ok()) {
             self.sockets.insert(inode, 0);
+        }
+    }
+
+    /// Watches `socket`, which others have had: what the kernel dropped before does not count.
+    pub(crate) fn watch_from_now(&mut self, socket: &UdpSocket) {
+        self.watch(socket);
+        self.poll();
+    }
+
+    /// The counters as last seen, by inode.
+    pub(crate) fn into_seen(self) -> Vec<(u64, u32)> {
+        self.sockets.into_iter().collect()
+    }
+
+    /// What others have seen is not new.
+    pub(crate) fn go_on_from(&mut self, seen: &[(u64, u32)]) {
+        for (inode, drops) in seen {
+            if let Some(before) = self.sockets.get_mut(inode) {
+                *before = *drops;
+            }
         }
     }
 
@@ -75,8 +95,17 @@ mod tests {
     }
 
     #[test]
+    fn what_another_process_has_counted_is_not_counted_again() {
+        let mut before = DropWatch { sockets: HashMap::from([(4711, 0), (4712, 0)]) };
+        assert_eq!(before.advance(TABLE), 8885);
+        let mut after = DropWatch { sockets: HashMap::from([(4711, 0)]) };
+        after.go_on_from(&before.into_seen());
+        assert_eq!(after.advance(TABLE), 0);
+    }
+
+    #[test]
     fn a_socket_of_ours_is_found_by_its_inode() {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut watch = DropWatch::default();
         watch.watch(&socket);
         assert_eq!(watch.sockets.len(), 1);

@@ -4,6 +4,7 @@ use coco_wire::line::{LineError, is_http_request};
 use memchr::{memchr, memrchr};
 
 use crate::{
+    handover::Started,
     listen::client::{Next, Units},
     pipeline::{Pipeline, Source},
 };
@@ -26,8 +27,9 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn new(line_bytes_max: usize) -> Self {
-        Self { kept: Vec::new(), skipping: false, begun: false, line_bytes_max }
+    pub(crate) fn new(line_bytes_max: usize, started: Started) -> Self {
+        let Started { bytes: kept, skipping, begun } = started;
+        Self { kept, skipping, begun, line_bytes_max }
     }
 
     /// `bytes` without the rest of a line that is passed over; `None` while it has no end.
@@ -75,6 +77,11 @@ impl Units for Lines {
     fn finish(&mut self, pipeline: &mut Pipeline, from: &Source<'_>) -> bool {
         pipeline.lines(&self.kept, from);
         true
+    }
+
+    fn started(&mut self) -> Started {
+        let (skipping, begun) = (self.skipping, self.begun);
+        Started { bytes: std::mem::take(&mut self.kept), skipping, begun }
     }
 }
 

@@ -12,7 +12,9 @@ pub(crate) mod pickle;
 pub(crate) mod udp;
 
 use std::{
+    io,
     net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
     sync::{Mutex, PoisonError},
 };
 
@@ -21,7 +23,7 @@ use crate::{
     listen::kernel::DropWatch,
     plan::{ListenerPlan, ListenerProtocol},
     stage::Lever,
-    tally::{SampleCounters, Tally},
+    tally::{SampleCounters, Tally, Units},
     telemetry::{self, Counter, Reading, Registry},
 };
 
@@ -34,8 +36,10 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     label: String,
     raw: Counter,
+    units: [Counter; 3],
     decoded: Counter,
     truncated: Counter,
+    probes: Counter,
     pub(crate) errors: Counter,
     pub(crate) connections: Counter,
     pub(crate) refused: Counter,
@@ -43,6 +47,8 @@ pub(crate) struct Listener {
     kernel_dropped: Counter,
     registry: Registry,
     drops: Mutex<DropWatch>,
+    /// Copies of its sockets, for the next process.
+    sockets: Mutex<Vec<OwnedFd>>,
     /// What its readers are to do.
     pub(crate) lever: Lever,
 }
@@ -57,10 +63,16 @@ impl Listener {
         let (label, protocol) = (address.to_string(), plan.protocol);
         let labels = [("protocol", protocol_name(protocol)), ("listener", label.as_str())];
         let counter = |metric| registry.counter(metric, &labels);
+        let units = |fate| {
+            let [protocol, listener] = labels;
+            registry.counter(telemetry::LISTEN_UNITS, &[protocol, listener, ("fate", fate)])
+        };
         Self {
             raw: counter(telemetry::LISTEN_RAW),
+            units: ["ok", "partial", "bad"].map(units),
             decoded: counter(telemetry::LISTEN_DECODED),
             truncated: counter(telemetry::LISTEN_TRUNCATED),
+            probes: counter(telemetry::LISTEN_PROBES),
             errors: counter(telemetry::LISTEN_ERRORS),
             connections: counter(telemetry::LISTEN_CONNECTIONS),
             refused: counter(telemetry::LISTEN_REFUSED),
@@ -68,6 +80,7 @@ impl Listener {
             kernel_dropped: counter(telemetry::KERNEL_DROPPED),
             registry: registry.clone(),
             drops: Mutex::new(drops),
+            sockets: Mutex::default(),
             lever: Lever::default(),
             plan: plan.clone(),
             protocol,
@@ -76,17 +89,28 @@ impl Listener {
         }
     }
 
+    /// It reads datagrams.
+    pub(crate) fn is_udp(&self) -> bool {
+        matches!(self.protocol, ListenerProtocol::Collectd | ListenerProtocol::LineUdp)
+    }
+
     pub(crate) fn protocol_name(&self) -> &'static str {
         protocol_name(self.protocol)
     }
 
     /// Adds a batch's counts and clears them; the caller holds the gate.
     pub(crate) fn publish(&self, tally: &mut Tally, samples: &SampleCounters) {
-        // A TCP line has no unit around it: each line read is one.
-        let lines = tally.decoded + tally.malformed();
-        self.raw.add(if self.protocol == ListenerProtocol::LineTcp { lines } else { tally.raw });
+        if self.protocol == ListenerProtocol::LineTcp {
+            // A TCP line has no unit around it: each line read is one.
+            let (ok, bad) = (tally.decoded, tally.malformed());
+            (tally.raw, tally.units) = (ok + bad, Units { ok, partial: 0, bad });
+        }
+        self.raw.add(tally.raw);
+        let Units { ok, partial, bad } = tally.units;
+        self.units.iter().zip([ok, partial, bad]).for_each(|(counter, count)| counter.add(count));
         self.decoded.add(tally.decoded);
         self.truncated.add(tally.truncated);
+        self.probes.add(tally.probes);
         for (reason, count) in &tally.rejected {
             self.rejected(reason).add(*count);
         }
@@ -109,6 +133,36 @@ impl Listener {
         self.kernel_dropped.add(drops.poll());
     }
 
+    /// Keeps a copy of a socket of its own.
+    pub(crate) fn keep(&self, socket: &impl AsFd) -> io::Result<()> {
+        let copy = socket.as_fd().try_clone_to_owned()?;
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
+        Ok(())
+    }
+
+    /// Copies of its sockets.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.iter().map(OwnedFd::try_clone).collect()
+    }
+
+    /// Its readers hold its only sockets from now on: its port is free when they end.
+    pub(crate) fn forget_sockets(&self) {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Another process goes on with its sockets; returns their drop counters, which it must not count again.
+    pub(crate) fn hand_drops_over(&self) -> Vec<(u64, u32)> {
+        self.poll_kernel_drops();
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *drops).into_seen()
+    }
+
+    /// What another process has counted of its sockets' drops is counted.
+    pub(crate) fn go_on_from(&self, seen: &[(u64, u32)]) {
+        self.drops.lock().unwrap_or_else(PoisonError::into_inner).go_on_from(seen);
+    }
+
     /// Returns when it was told to stop and nobody reads it any more: its sockets are closed.
     pub(crate) async fn stopped(&self) {
         self.lever.let_go().await;
@@ -124,13 +178,18 @@ impl Listener {
                 && reading.label("protocol") == Some(self.protocol_name())
         };
         let rejected = readings.iter().filter(mine);
+        let [ok, partial, bad] = &self.units;
         ListenerCounts {
             protocol: self.protocol_name(),
             address: self.label.clone(),
             removed,
             raw: self.raw.get(),
+            ok: ok.get(),
+            partial: partial.get(),
+            bad: bad.get(),
             decoded: self.decoded.get(),
             truncated: self.truncated.get(),
+            probes: self.probes.get(),
             kernel_dropped: self.kernel_dropped.get(),
             errors: self.errors.get(),
             rejected: rejected

@@ -11,6 +11,7 @@ use std::sync::{
 use coco_wire::pickle::{FRAME_BYTES_MAX, PickleErrorKind};
 
 use crate::{
+    handover::Started,
     listen::client::{Next, Units},
     pipeline::{Pipeline, Source},
 };
@@ -30,8 +31,9 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn new(kept_by_all: Arc<AtomicUsize>) -> Self {
-        Self { kept: Vec::new(), kept_by_all }
+    pub(crate) fn new(kept_by_all: Arc<AtomicUsize>, started: Started) -> Self {
+        kept_by_all.fetch_add(started.bytes.len(), Ordering::Relaxed);
+        Self { kept: started.bytes, kept_by_all }
     }
 
     /// Keeps `rest` instead of what was kept; `false` when all clients together keep too much.
@@ -59,22 +61,21 @@ impl Units for Frames {
         while let Some((header, behind)) = bytes.split_first_chunk::<HEADER_BYTES>() {
             let len = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
             if len > FRAME_BYTES_MAX {
-                pipeline.tally().raw += 1;
-                pipeline.reject(PickleErrorKind::TooLong.as_str(), from, || {
+                pipeline.reject_unit(PickleErrorKind::TooLong.as_str(), from, || {
                     format!("frame of {len} bytes, the limit is {FRAME_BYTES_MAX}; closed")
                 });
                 return Next::Close(b"");
             }
             let Some((frame, rest)) = behind.split_at_checked(len) else { break };
-            pipeline.tally().raw += 1;
+            let unit = pipeline.tally().begin_unit();
             pipeline.pickle(frame, from);
+            pipeline.tally().end_unit(&unit);
             bytes = rest;
         }
         if self.keep(bytes) {
             return Next::Read;
         }
-        pipeline.tally().raw += 1;
-        pipeline.reject("unfinished_frames", from, || {
+        pipeline.reject_unit("unfinished_frames", from, || {
             format!("all clients together keep over {KEPT_BYTES_MAX} bytes of unfinished frames")
         });
         Next::Close(b"")
@@ -82,5 +83,11 @@ impl Units for Frames {
 
     fn finish(&mut self, _pipeline: &mut Pipeline, _from: &Source<'_>) -> bool {
         false
+    }
+
+    fn started(&mut self) -> Started {
+        let bytes = std::mem::take(&mut self.kept);
+        self.kept_by_all.fetch_sub(bytes.len(), Ordering::Relaxed);
+        Started { bytes, ..Started::default() }
     }
 }

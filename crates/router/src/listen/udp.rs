@@ -124,13 +124,14 @@ fn route(batch: &Batch, listener: &Listener, inlet: &Inlet) {
         for (datagram, received) in batch.datagrams() {
             let from = Source { listener, peer: received.peer };
             pipeline.tally().truncated += u64::from(received.truncated);
-            pipeline.tally().raw += 1;
+            let unit = pipeline.tally().begin_unit();
             match listener.protocol {
                 ListenerProtocol::LineUdp => pipeline.lines(datagram, &from),
                 ListenerProtocol::Collectd
                 | ListenerProtocol::LineTcp
                 | ListenerProtocol::Pickle => pipeline.datagram(datagram, &from),
             }
+            pipeline.tally().end_unit(&unit);
         }
         pipeline.publish(listener, Feeder::Datagram, batch.is_full(), &mut Vec::new());
     });

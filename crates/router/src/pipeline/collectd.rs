@@ -17,6 +17,7 @@ use super::{Pipeline, Source, Work, identity::HostKey};
 use crate::{
     census::{Arrival, Owned},
     chunk::OpenChunk,
+    loops,
     plan::KeyRule,
     routes::{Routes, Tier},
     shared::Shared,
@@ -121,6 +122,9 @@ impl Work {
                 format!("datagram of {} bytes, offset {}", datagram.len(), error.offset)
             });
         }
+        if self.passed.is_empty() && outcome.error.is_none() && loops::is_probe(datagram) {
+            self.probe(shared, datagram);
+        }
         if routes.collectd_tiers().len() == 0 {
             self.tally.unroutable += count;
             return None;
@@ -129,6 +133,19 @@ impl Work {
         self.take_census(routes, datagram);
         let all_passed = self.passed.iter().all(|&passed| passed);
         (count > 0).then_some(Surveyed { count, verbatim: outcome.strict && all_passed })
+    }
+
+    /// Counts a probe of a Coco; of ours it may be, and then what we send comes back.
+    #[cold]
+    fn probe(&mut self, shared: &Shared, datagram: &[u8]) {
+        self.tally.probes += 1;
+        if let Some(beacon) = shared.loops.recognise(datagram) {
+            loops::came_back(
+                &shared.roll.load(),
+                beacon,
+                "a datagram of this process has come back",
+            );
+        }
     }
 
     /// Counts one sample and notes its owners; `false` when the filter takes it out.
@@ -269,20 +286,20 @@ impl Work {
 
 /// What a datagram carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Values,
     Notification,
 }
 
 impl Kind {
-    fn of(item: &Item<'_>) -> Self {
+    pub(super) fn of(item: &Item<'_>) -> Self {
         if matches!(item, Item::Notification(_)) { Self::Notification } else { Self::Values }
     }
 }
 
 /// Whose sample it is; refused items have no owner.
 #[inline]
-fn identity<'i, 'a>(item: &'i Item<'a>) -> Result<&'i Identity<'a>, Refused> {
+pub(super) fn identity<'i, 'a>(item: &'i Item<'a>) -> Result<&'i Identity<'a>, Refused> {
     match item {
         Item::Values(list) => Ok(&list.identity),
         Item::Notification(notification) => Ok(&notification.identity),
@@ -291,7 +308,7 @@ fn identity<'i, 'a>(item: &'i Item<'a>) -> Result<&'i Identity<'a>, Refused> {
 }
 
 /// Packs a sample into the open chunk; `false` when it fits into no datagram.
-fn pack(item: &Item<'_>, open: &mut OpenChunk) -> bool {
+pub(super) fn pack(item: &Item<'_>, open: &mut OpenChunk) -> bool {
     match item {
         Item::Values(list) => open.pack(list),
         Item::Notification(notification) => open.pack_notification(notification),
@@ -301,7 +318,7 @@ fn pack(item: &Item<'_>, open: &mut OpenChunk) -> bool {
 
 /// The key of a collectd sample under a tier's rule; notifications always go by their host.
 #[inline]
-fn collectd_key<'a>(
+pub(super) fn collectd_key<'a>(
     tier: &Tier,
     host: &HostKey<'a>,
     identity: &Identity<'_>,

@@ -10,6 +10,7 @@ mod datapoints;
 mod identity;
 mod lines;
 mod outlet;
+mod sorter;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -21,6 +22,7 @@ use identity::SeriesHash;
 pub(crate) use outlet::LINGER;
 use outlet::Outlet;
 use regex::bytes::Regex;
+pub(crate) use sorter::Sorter;
 
 use crate::{
     listen::Listener,
@@ -126,6 +128,19 @@ impl Pipeline {
         detail: impl FnOnce() -> String,
     ) {
         self.work.reject(&self.shared, reason, from, detail);
+    }
+
+    /// The same, and counts it as a unit that was read and of which nothing can be used.
+    #[cold]
+    pub(crate) fn reject_unit(
+        &mut self,
+        reason: &'static str,
+        from: &Source<'_>,
+        detail: impl FnOnce() -> String,
+    ) {
+        let unit = self.tally().begin_unit();
+        self.reject(reason, from, detail);
+        self.tally().end_unit(&unit);
     }
 
     /// Counts units read from the listener: TCP lines and pickle frames, truncated datagrams.

@@ -73,6 +73,7 @@ impl Changes {
         let (old, new) = (&before.limits, &after.limits);
         changes.limits = [
             ("line", old.line_bytes_max == new.line_bytes_max),
+            ("resend", old.resend_bytes == new.resend_bytes),
             ("connections", old.connections_max == new.connections_max),
             ("memory", old.memory_bytes_max == new.memory_bytes_max),
             ("series", old.series_max == new.series_max),
@@ -81,6 +82,10 @@ impl Changes {
         .into_iter()
         .filter_map(|(name, same)| (!same).then_some(name))
         .collect();
+        if let (Some(old), Some(new)) = (&before.spool, &after.spool) {
+            changes.limits.extend((old.replay_rate != new.replay_rate).then_some("replay_rate"));
+            changes.limits.extend((old.on_change != new.on_change).then_some("on_change"));
+        }
         changes
     }
 
@@ -178,7 +183,10 @@ fn sends_alike(a: &TierPlan, b: &TierPlan) -> bool {
     a.protocol == b.protocol
         && a.datagram_bytes_max == b.datagram_bytes_max
         && a.queue_bytes == b.queue_bytes
+        && a.resend_bytes == b.resend_bytes
         && a.block_timeout == b.block_timeout
+        && a.on_full == b.on_full
+        && a.replay == b.replay
 }
 
 #[cfg(test)]

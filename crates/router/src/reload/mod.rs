@@ -21,10 +21,11 @@ use crate::{
         Listener,
         bind::{BindError, BoundListener, bind},
     },
-    plan::{ListenerPlan, Plan, TierPlan},
+    plan::{ListenerPlan, OnChange, Plan, SpoolPlan, TierPlan},
     router::DRY_MAX,
     routes::Routes,
     shared::Shared,
+    spooler::Leaver,
     target::Target,
 };
 
@@ -43,13 +44,14 @@ pub enum ReloadError {
         /// What to do about it, if known.
         hint: &'static str,
     },
-    /// What is on disk belongs to a target as it is: that target cannot be taken out or changed.
+    /// What is on disk for a target is in its protocol.
     #[error(
-        "{0} spools: to take it out, or to change more than its queue's bounds, takes a restart"
+        "what is on disk for {0} is in the protocol of its tier: give a tier with another protocol \
+         another name"
     )]
     Spools(String),
     /// The spool is opened once.
-    #[error("a change of [spool] takes a restart")]
+    #[error("a change of [spool] takes a restart, but for `replay_rate` and `on_change`")]
     Spool,
     /// The system did something that it should not.
     #[error("cannot open sockets: {0}")]
@@ -76,11 +78,13 @@ pub(crate) async fn reload(
         let changes = Changes::between(&held.plan, &plan);
         let routes = shared.routes.load();
         if let Some(target) =
-            routes.targets.iter().find(|target| is_spooled_otherwise(target, &plan))
+            routes.targets.iter().find(|target| is_on_disk_otherwise(target, &plan))
         {
             return Err(ReloadError::Spools(target.plan.label.clone()));
         }
-        if held.plan.spool != plan.spool {
+        let opens_as = |(old, new): (&SpoolPlan, &SpoolPlan)| old.opens_as(new);
+        let opens_alike = held.plan.spool.as_ref().zip(plan.spool.as_ref()).is_some_and(opens_as);
+        if !opens_alike && held.plan.spool != plan.spool {
             return Err(ReloadError::Spool);
         }
         if shared.roll.load().rows() > ROWS_MAX {
@@ -88,6 +92,8 @@ pub(crate) async fn reload(
         }
         (changes, Listeners::between(&held.listeners, &plan.listeners), held.shards.len())
     };
+    // Whoever has mended a loop asks for this; one that is still there is found again.
+    shared.roll.load().holders().for_each(|target| target.standing.clear_loop());
     changes.epoch = shared.routes.load().epoch;
     if changes.is_empty() {
         return Ok(changes);
@@ -95,15 +101,18 @@ pub(crate) async fn reload(
     // Names of addresses may take time to resolve: a stop does not wait for that.
     let bound = listeners.bind(shared, shards).await?;
     let Listeners { places, removed, .. } = listeners;
-    let ended = {
+    {
         let mut held = control.held().await;
         let held = held.as_mut().ok_or(ReloadError::Stopping)?;
         held.listeners = in_force(&places, &bound);
         held.plan = plan;
-        apply(shared, held, bound, &removed).await
-    };
+        if let (Some(adopter), Some(spool)) = (&held.adopter, &held.plan.spool) {
+            adopter.follow(spool.clone());
+        }
+        let ended = apply(shared, held, bound, &removed).await;
+        retire(shared, control, held, ended, Instant::now() + retire_within);
+    }
     changes.epoch = shared.routes.load().epoch;
-    retire(shared, control, ended, Instant::now() + retire_within);
     for listener in removed {
         // Their ports are free when this returns. One whose client never stops sending is closed anyway.
         let _closed: Result<(), Elapsed> = timeout(2 * DRY_MAX, listener.stopped()).await;
@@ -111,10 +120,13 @@ pub(crate) async fn reload(
     Ok(changes)
 }
 
-/// Whether a target that spools is not in the plan as it is.
-fn is_spooled_otherwise(target: &Target, plan: &Plan) -> bool {
-    let in_tier = |tier: &TierPlan| tier.targets.iter().any(|plan| target.serves(tier, plan));
-    target.link.is_some() && !plan.tiers.iter().any(in_tier)
+/// Whether what is on disk for a target would come to one of its name that speaks another protocol.
+fn is_on_disk_otherwise(target: &Target, plan: &Plan) -> bool {
+    let otherwise = |tier: &TierPlan| {
+        let is_named_so = tier.targets.iter().any(|plan| plan.id == target.plan.id);
+        tier.name == target.tier && tier.protocol != target.protocol && is_named_so
+    };
+    target.link.is_some() && plan.tiers.iter().any(otherwise)
 }
 
 /// Publishes the routes of the plan in force and sees to it that all go by them; returns the targets that
@@ -128,26 +140,23 @@ async fn apply(
     let before = shared.routes.load_full();
     let routes = Arc::new(before.next(&held.plan, &shared.registry));
     shared.roll.store(Arc::new(shared.roll.load().next(&routes, &held.listeners)));
-    bounds(&routes, &held.plan);
+    routes.set_bounds(&held.plan);
     for (slot, target) in only_in(&routes, &before) {
         held.serve(slot, &target).await;
     }
+    let ended = only_in(&before, &routes);
+    let_wait(&routes, &held.plan, &ended);
     shared.routes.store(Arc::clone(&routes));
     held.turn().await;
     for bound in bound {
         held.open(bound, shared).await;
     }
     let until = Instant::now() + DRY_MAX;
-    removed.iter().for_each(|listener| listener.lever.read_dry(until));
-    only_in(&before, &routes).into_iter().map(|(_, target)| target).collect()
-}
-
-/// Gives the queues the bounds of the plan.
-fn bounds(routes: &Routes, plan: &Plan) {
-    let tiers = plan.tiers.iter().flat_map(|tier| tier.targets.iter().map(move |_| tier));
-    for (target, tier) in routes.targets.iter().zip(tiers) {
-        target.queue.set_bounds(tier.queue_bytes, tier.block_timeout);
+    for listener in removed {
+        listener.forget_sockets();
+        listener.lever.read_dry(until);
     }
+    ended.into_iter().map(|(_, target)| target).collect()
 }
 
 /// The targets of `routes` that are not among those of `others`, with their slots.
@@ -157,21 +166,60 @@ fn only_in(routes: &Routes, others: &Routes) -> Vec<(usize, Arc<Target>)> {
     targets.filter(|(_, target)| !known.contains(&Arc::as_ptr(target))).collect()
 }
 
-/// Ends targets that nobody feeds any more, and forgets them when they have ended.
-fn retire(shared: &Arc<Shared>, control: &Arc<Control>, targets: Vec<Arc<Target>>, until: Instant) {
-    if targets.is_empty() {
-        return;
-    }
-    targets.iter().for_each(|target| target.retire(until));
-    let (shared, control) = (Arc::clone(shared), Arc::clone(control));
-    tokio::spawn(async move {
-        for target in &targets {
-            target.lever.let_go().await;
+/// Ends targets that nobody feeds any more, and forgets them when they have ended. The spooler sees to those
+/// that spool.
+fn retire(
+    shared: &Arc<Shared>,
+    control: &Arc<Control>,
+    held: &Held,
+    targets: Vec<Arc<Target>>,
+    until: Instant,
+) {
+    for target in targets {
+        match (&target.link, &held.adopter) {
+            (Some(_), Some(adopter)) => {
+                let (how, target) = (how_it_leaves(&held.plan, &target), Arc::clone(&target));
+                adopter.leave(Leaver { target, how, until });
+            }
+            (Some(_) | None, _) => target.retire(until),
         }
-        // Whoever else changes the roll has this lock.
-        let _held = control.held().await;
-        shared.roll.store(Arc::new(shared.roll.load().without(&targets)));
-    });
+        tokio::spawn(forget(Arc::clone(shared), Arc::clone(control), target));
+    }
+}
+
+/// What becomes of what is on disk for a target that is not in the plan as it is. Without its tier there are no
+/// owners, and if its tier still has its id, then that is the owner.
+fn how_it_leaves(plan: &Plan, target: &Target) -> OnChange {
+    let on_change = plan.spool.as_ref().map_or(OnChange::Keep, |spool| spool.on_change);
+    match plan.tiers.iter().find(|tier| tier.name == target.tier) {
+        Some(tier) if tier.targets.iter().all(|plan| plan.id != target.plan.id) => on_change,
+        Some(_) | None => OnChange::Keep,
+    }
+}
+
+/// Lets what comes for the tiers of these targets wait, until what is on disk for those is with its owners.
+fn let_wait(routes: &Routes, plan: &Plan, ended: &[(usize, Arc<Target>)]) {
+    let goes_on =
+        |target: &Target| target.link.is_some() && how_it_leaves(plan, target) == OnChange::Reroute;
+    for (_, gone) in ended.iter().filter(|(_, target)| goes_on(target)) {
+        for target in routes.targets.iter().filter(|target| target.tier == gone.tier) {
+            if let Some(link) = &target.link {
+                link.expect(true);
+                target.queue.set_spooling(true);
+            }
+        }
+    }
+}
+
+/// Takes a target off the roll once it has ended.
+async fn forget(shared: Arc<Shared>, control: Arc<Control>, target: Arc<Target>) {
+    match &target.link {
+        Some(link) => link.released().await,
+        None => target.lever.let_go().await,
+    }
+    // Whoever else changes the roll has this lock.
+    let _held = control.held().await;
+    shared.roll.store(Arc::new(shared.roll.load().without(&[target])));
 }
 
 /// What becomes of the listeners.
@@ -202,6 +250,9 @@ impl Listeners {
         shared: &Arc<Shared>,
         shards: usize,
     ) -> Result<Vec<BoundListener>, ReloadError> {
+        if self.added.is_empty() {
+            return Ok(Vec::new());
+        }
         let (added, registry) = (self.added.clone(), shared.registry.clone());
         let bind_all = move || -> Result<Vec<_>, BindError> {
             added.iter().map(|plan| bind(plan, shards, &registry)).collect()
@@ -221,7 +272,10 @@ impl Listeners {
             BindError::Bind { address, cause, .. } if in_use(address, cause) => {
                 "; if it is the listener that is to go, take that out by a reload of its own first"
             }
-            BindError::Bind { .. } | BindError::Resolve { .. } | BindError::Spool(_) => "",
+            BindError::Bind { .. }
+            | BindError::Resolve { .. }
+            | BindError::Handed { .. }
+            | BindError::Spool(_) => "",
         }
     }
 }

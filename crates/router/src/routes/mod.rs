@@ -70,6 +70,7 @@ impl Routes {
     pub fn new(plan: &Plan, registry: &Registry) -> Self {
         let new = |tier: &_, target: &_| Arc::new(Target::new(tier, target, registry));
         let routes = Self::with_targets(plan, registry, new);
+        routes.set_bounds(plan);
         let Limits { series_max, names_max, .. } = plan.limits;
         let census = Arc::new(Census::new(series_max, names_max, routes.targets.len()));
         Self { census, ..routes }
@@ -102,6 +103,20 @@ impl Routes {
             queue_bytes_min: plan.tiers.iter().map(|t| t.queue_bytes).min().unwrap_or(usize::MAX),
             tiers,
             targets,
+        }
+    }
+
+    /// Gives the targets, which are those of the plan, its bounds.
+    pub(crate) fn set_bounds(&self, plan: &Plan) {
+        let mut targets = self.targets.iter();
+        for tier in &plan.tiers {
+            let resend_bytes = plan.resend_bytes(tier);
+            // In this order: the other way round one target too many is taken.
+            for (plan, target) in tier.targets.iter().zip(targets.by_ref()) {
+                target.set_probe(&plan.probe);
+                target.queue.set_bounds(tier.queue_bytes, tier.block_timeout);
+                target.set_resend_bytes(resend_bytes);
+            }
         }
     }
 

@@ -6,27 +6,58 @@
 //! path never waits for the disk.
 
 mod entry;
+mod leave;
+mod pace;
+mod reroute;
+mod work;
 
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::SyncSender,
+        mpsc::{SyncSender, TrySendError},
     },
     thread::{JoinHandle, Thread},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use coco_spool::{AtBound, Config, Name, Now, Root, SEGMENT_BYTES, Spool, disk::OsDisk};
-use tokio::time::Instant;
+use coco_spool::{Budget, OpenError, Root, disk::OsDisk};
 
-use entry::{Entry, Next, shed_rest};
+#[cfg(test)]
+pub(crate) use entry::Next;
+pub(crate) use leave::Leaver;
+pub(crate) use work::Work;
 
 use crate::{plan::SpoolPlan, shared::Shared, target::Target};
 
 /// How often the spooler looks while a queue spools, and while none does.
-const PAUSE: Duration = Duration::from_millis(5);
-const PAUSE_IDLE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) const PAUSE_IDLE: Duration = Duration::from_millis(100);
+
+/// How often a folder that another process has is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// A process that has ended has let go of its folder after so long.
+const LET_GO_MAX: Duration = Duration::from_secs(2);
+
+/// The folder of all spools.
+#[derive(Debug)]
+pub(crate) enum Folder {
+    /// Ours.
+    Open(Root<OsDisk>),
+    /// The process before this one still has it, and lets go of it when it ends.
+    Awaited,
+}
+
+/// Opens and locks the folder.
+pub(crate) fn open(plan: &SpoolPlan) -> Result<Root<OsDisk>, OpenError> {
+    Root::open(OsDisk, &plan.directory, Arc::new(Budget::new(plan.bytes_max)))
+}
+
+/// Nobody waits for the word any more only when the process ends, or when it was told before.
+fn tell(open: &SyncSender<()>) {
+    let _told: Result<(), TrySendError<()>> = open.try_send(());
+}
 
 /// The running spooler.
 #[derive(Debug)]
@@ -43,41 +74,64 @@ pub(crate) struct Adopter {
 }
 
 impl Adopter {
+    /// The way to a spooler that goes by these orders on this thread.
+    pub(crate) fn new(orders: Arc<Orders>, thread: Thread) -> Self {
+        Self { orders, thread }
+    }
+
     /// One more target that spools.
     pub(crate) fn adopt(&self, target: Arc<Target>) {
-        self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(target);
+        self.orders.with(|words| words.newcomers.push(target));
+        self.thread.unpark();
+    }
+
+    /// A target that nobody feeds any more.
+    pub(crate) fn leave(&self, leaver: Leaver) {
+        self.orders.with(|words| words.leavers.push(leaver));
+        self.thread.unpark();
+    }
+
+    /// Another plan, which opens the spool alike.
+    pub(crate) fn follow(&self, plan: SpoolPlan) {
+        self.orders.with(|words| words.plan = Some(plan));
         self.thread.unpark();
     }
 }
 
 /// What the spooler is told by others.
 #[derive(Debug, Default)]
-struct Orders {
+pub(crate) struct Orders {
     stop: AtomicBool,
-    newcomers: Mutex<Vec<Arc<Target>>>,
+    words: Mutex<Words>,
+}
+
+#[derive(Debug, Default)]
+struct Words {
+    newcomers: Vec<Arc<Target>>,
+    leavers: Vec<Leaver>,
+    plan: Option<SpoolPlan>,
+}
+
+impl Orders {
+    fn with<T>(&self, change: impl FnOnce(&mut Words) -> T) -> T {
+        change(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Spooler {
     /// Starts it for these targets, and waits until it has looked at what is on disk.
     pub(crate) fn start(
-        root: Root<OsDisk>,
+        folder: Folder,
         plan: SpoolPlan,
         targets: Vec<Arc<Target>>,
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
-        let orders = Arc::new(Orders { newcomers: Mutex::new(targets), ..Orders::default() });
-        let work = Work {
-            root,
-            plan,
-            shared,
-            orders: Arc::clone(&orders),
-            entries: Vec::new(),
-            orphans: Vec::new(),
-            started: Instant::now(),
-        };
+        let words = Words { newcomers: targets, ..Words::default() };
+        let orders = Arc::new(Orders { words: Mutex::new(words), ..Orders::default() });
+        let work = Work::new(None, plan, shared, Arc::clone(&orders));
         let (told, is_open) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("spooler".to_owned());
-        let thread = thread.spawn(move || work.run(&told))?;
+        let thread = thread.spawn(move || work.run(folder, &told))?;
         // It tells, or has ended with the process.
         let _open: Result<(), std::sync::mpsc::RecvError> = is_open.recv();
         Ok(Self { thread, orders })
@@ -85,7 +139,7 @@ impl Spooler {
 
     /// For those who have new targets later.
     pub(crate) fn adopter(&self) -> Adopter {
-        Adopter { orders: Arc::clone(&self.orders), thread: self.thread.thread().clone() }
+        Adopter::new(Arc::clone(&self.orders), self.thread.thread().clone())
     }
 
     /// Puts on disk all that is still held, and ends. The shards have ended before.
@@ -94,90 +148,5 @@ impl Spooler {
         self.thread.thread().unpark();
         // A panic has ended the process already.
         drop(self.thread.join());
-    }
-}
-
-struct Work {
-    root: Root<OsDisk>,
-    plan: SpoolPlan,
-    shared: Arc<Shared>,
-    orders: Arc<Orders>,
-    entries: Vec<Entry<OsDisk>>,
-    /// Targets whose spool could not be opened.
-    orphans: Vec<Arc<Target>>,
-    started: Instant,
-}
-
-impl Work {
-    fn run(mut self, open: &SyncSender<()>) {
-        self.take_newcomers();
-        // Nobody waits for it any more only when the process ends.
-        let _told: Result<(), std::sync::mpsc::SendError<()>> = open.send(());
-        loop {
-            let stop = self.orders.stop.load(Ordering::Acquire);
-            self.take_newcomers();
-            if stop {
-                return self.finish();
-            }
-            let now = self.now();
-            let mut next = Next::Idle;
-            for entry in &mut self.entries {
-                next = next.max(entry.step(now, &self.shared));
-            }
-            match next {
-                Next::AtOnce => {}
-                Next::Soon => std::thread::park_timeout(PAUSE),
-                Next::Idle => std::thread::park_timeout(PAUSE_IDLE),
-            }
-        }
-    }
-
-    fn finish(mut self) {
-        for entry in std::mem::take(&mut self.entries) {
-            entry.finish(|| self.now(), &self.shared);
-        }
-        for target in &self.orphans {
-            shed_rest(target, &self.shared);
-        }
-    }
-
-    fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-        Now { unix_ms, monotonic: self.started.elapsed() }
-    }
-
-    /// Opens the spools of new targets; one that cannot be opened goes without.
-    fn take_newcomers(&mut self) {
-        let newcomers = std::mem::take(
-            &mut *self.orders.newcomers.lock().unwrap_or_else(PoisonError::into_inner),
-        );
-        let now = self.now();
-        for target in newcomers {
-            match self.open(&target, now) {
-                Ok(spool) => self.entries.push(Entry::new(target, spool, &self.shared)),
-                Err(error) => {
-                    target.queue.set_spooling(false);
-                    tracing::error!(
-                        tier = target.tier, target = target.plan.label, %error,
-                        "its queue is kept in memory only"
-                    );
-                    self.orphans.push(target);
-                }
-            }
-        }
-    }
-
-    fn open(&self, target: &Target, now: Now) -> Result<Spool<OsDisk>, String> {
-        let name = Name::new(&target.tier, &target.plan.id).map_err(|error| error.to_string())?;
-        let config = Config {
-            sync: self.plan.sync,
-            segment_bytes: SEGMENT_BYTES,
-            bytes_max: self.plan.target_bytes_max,
-            max_age: self.plan.max_age,
-            // A full spool fills the queue, whose bound then rules.
-            at_bound: AtBound::Refuse,
-        };
-        self.root.spool(&name, config, now).map_err(|error| error.to_string())
     }
 }

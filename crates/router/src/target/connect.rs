@@ -27,6 +27,8 @@ pub(crate) struct Place {
     last_good: Option<SocketAddr>,
     /// The name is an address, so that there is nothing to look up.
     fixed: bool,
+    /// Failures are told and counted by another.
+    quiet: bool,
     looked_up_at: Instant,
     pending: Option<JoinHandle<io::Result<Vec<SocketAddr>>>>,
 }
@@ -36,7 +38,22 @@ impl Place {
         let ip: Option<IpAddr> = address.host.parse().ok();
         let last_good = ip.map(|ip| SocketAddr::new(ip, address.port));
         let (address, looked_up_at) = (address.clone(), Instant::now());
-        Self { address, last_good, fixed: ip.is_some(), looked_up_at, pending: None }
+        let fixed = ip.is_some();
+        Self { address, last_good, fixed, quiet: false, looked_up_at, pending: None }
+    }
+
+    /// The same for whoever asks beside the worker, which tells and counts what fails.
+    pub(crate) fn quiet(address: &Address) -> Self {
+        Self { quiet: true, ..Self::new(address) }
+    }
+
+    /// The address, if it can be found out; looked up again once a minute.
+    pub(crate) async fn present(&mut self, target: &Target) -> Option<SocketAddr> {
+        if self.last_good.is_none() {
+            return self.find(target).await;
+        }
+        self.has_moved(target).await;
+        self.last_good
     }
 
     /// Looks the name up; the first address counts, unless the present one is still among them. When
@@ -87,6 +104,9 @@ impl Place {
             Ok([]) => &io::Error::from(io::ErrorKind::NotFound),
             Err(error) => error,
         };
+        if self.quiet {
+            return;
+        }
         if target.meters.dial_errors.get() == 0 {
             let address = self.address.to_string();
             tracing::warn!(%error, tier = target.tier, address, "cannot resolve target");

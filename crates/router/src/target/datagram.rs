@@ -5,38 +5,25 @@
 
 use std::{
     io::{self, IoSlice},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::AsRawFd,
     time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg},
-};
-use tokio::{io::Interest, net::UdpSocket, time::Instant};
+use nix::errno::Errno;
+use tokio::time::Instant;
 
 use crate::{
     chunk::{Chunk, Format},
     target::{
         Shed, State,
         connect::{Backoff, Place},
+        health::{Event, Health, Rules},
+        net::{BATCH, Net, Socket},
+        prober,
+        refusal::{PROBE_PATIENCE, has_refused, revive},
+        smooth::AT_ONCE,
         worker::Outbox,
     },
 };
-
-/// Datagrams sent by one system call.
-const BATCH: usize = 64;
-
-/// A target that refuses is asked again so often, at least, and up to half as long again.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the word that nobody listens may take.
-const PROBE_PATIENCE: Duration = Duration::from_millis(200);
-
-/// After so many probes that were not refused it is fed again. A machine says so once a second at most, for
-/// all its ports together.
-const PROBES_GOOD: u32 = 4;
 
 /// One refusal may be an old word on an earlier datagram; a second one within this time is not.
 const REFUSALS_APART_MAX: Duration = Duration::from_secs(3);
@@ -52,27 +39,25 @@ enum End {
 }
 
 /// Sends until the queue is closed and empty.
-pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
+pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
-    let mut headers = MultiHeaders::preallocate(BATCH, None);
+    let mut health = Health::new(Rules::REFUSED);
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
-        if let Some(socket) = open(outbox, &mut place).await {
+        if let Some(socket) = open(outbox, &mut place, net).await {
             outbox.target.set_state(State::Unknown);
             let sent = outbox.target.meters.sent.get();
-            let end = send_all(outbox, &socket, &mut place, &mut headers).await;
+            let end = send_all(outbox, &socket, &mut place).await;
             outbox.cut();
             match end {
                 End::Done => continue,
                 End::Refused => {
-                    outbox.target.set_state(State::Down);
-                    tracing::warn!(
-                        tier = outbox.target.tier,
-                        target = outbox.target.plan.label,
-                        "nobody listens there; what falls to it is held, and it is asked each second"
-                    );
-                    revive(outbox, &socket, &mut place).await;
+                    health.on(Event::Refused, Instant::now());
+                    outbox.target.set_state(State::Suspect);
+                    let (since, before) = (Instant::now(), outbox.target.meters.offered.get());
+                    revive(outbox, &socket, &mut place, &mut health).await;
+                    outbox.held_back(before, since);
                     continue;
                 }
                 End::Failed(error) => {
@@ -88,45 +73,12 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     }
 }
 
-/// Returns when the target does not refuse any more, when its name has moved, or when nothing is left to be
-/// sent to it.
-async fn revive(outbox: &Outbox<'_>, socket: &UdpSocket, place: &mut Place) {
-    let mut good = 0;
-    while good < PROBES_GOOD {
-        tokio::select! {
-            () = tokio::time::sleep(PROBE_INTERVAL.mul_f64(1.0 + fastrand::f64() / 2.0)) => {}
-            () = outbox.target.queue.finished(), if outbox.can_end() => return,
-        }
-        if place.has_moved(outbox.target).await {
-            return;
-        }
-        good = if is_refused(socket).await { 0 } else { good + 1 };
-    }
-    tracing::info!(
-        tier = outbox.target.tier,
-        target = outbox.target.plan.label,
-        "it does not refuse any more"
-    );
-}
-
-/// Sends a datagram with nothing in it, which every receiver passes over, and waits for a refusal.
-async fn is_refused(socket: &UdpSocket) -> bool {
-    if socket.send(&[]).await.is_err() {
-        // An old word on an earlier datagram; this one was not sent.
-        let _refused_again: io::Result<usize> = socket.send(&[]).await;
-    }
-    tokio::time::sleep(PROBE_PATIENCE).await;
-    has_refused(socket)
-}
-
-/// The word that nobody listens has come.
-fn has_refused(socket: &UdpSocket) -> bool {
-    matches!(socket.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-async fn open(outbox: &Outbox<'_>, place: &mut Place) -> Option<UdpSocket> {
+async fn open<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option<N::Socket> {
     let address = place.find(outbox.target).await?;
-    match connect(address).await {
+    if prober::is_ourselves(outbox.target, outbox.shared, address) {
+        return None;
+    }
+    match net.open(address).await {
         Ok(socket) => Some(socket),
         Err(error) => {
             let (tier, target) = (&outbox.target.tier, &outbox.target.plan.label);
@@ -139,29 +91,17 @@ async fn open(outbox: &Outbox<'_>, place: &mut Place) -> Option<UdpSocket> {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
-    Ok(socket)
-}
-
 /// Sends until there is no more to come, or the target refuses, or the socket fails.
-async fn send_all(
-    outbox: &mut Outbox<'_>,
-    socket: &UdpSocket,
-    place: &mut Place,
-    headers: &mut MultiHeaders<SockaddrStorage>,
-) -> End {
-    let mut singles = 0;
+async fn send_all(outbox: &mut Outbox<'_>, socket: &impl Socket, place: &mut Place) -> End {
+    let (mut singles, mut doubtful) = (0, false);
     let mut refused_at: Option<Instant> = None;
     loop {
         if outbox.chunks.is_empty() {
             if outbox.is_done() {
                 return End::Done;
+            }
+            if !outbox.has_more() {
+                outbox.backlog.is_over();
             }
             outbox.more().await;
             outbox.take();
@@ -170,10 +110,22 @@ async fn send_all(
         if place.has_moved(outbox.target).await {
             return End::Done;
         }
-        match send_some(outbox, socket, headers) {
-            // The kernel tells of a refusal by taking one datagram of many, and forgets it.
-            Ok(Taken::OneOfMany) => singles += 1,
-            Ok(Taken::Many) => singles = 0,
+        let rate = outbox.backlog_rate();
+        match send_some(outbox, socket, if rate.is_some() { AT_ONCE } else { BATCH }) {
+            Ok(taken) => {
+                // The kernel tells of a refusal by taking one datagram of many, and forgets it.
+                singles = if taken.one_of_many { singles + 1 } else { 0 };
+                if let Some(rate) = rate {
+                    outbox.backlog.wait(taken.samples, rate).await;
+                }
+                if std::mem::take(&mut doubtful) {
+                    // Where little is sent, the next refusal would come too late.
+                    tokio::time::sleep(PROBE_PATIENCE).await;
+                    if has_refused(socket) {
+                        return End::Refused;
+                    }
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 singles = 0;
                 if let Err(error) = socket.writable().await {
@@ -183,6 +135,7 @@ async fn send_all(
             // This one was not sent.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 outbox.write_failed(&error);
+                doubtful = true;
                 let before = refused_at.replace(Instant::now());
                 if before.is_some_and(|before| before.elapsed() < REFUSALS_APART_MAX) {
                     return End::Refused;
@@ -200,7 +153,7 @@ async fn send_all(
         if singles >= SINGLES_MAX {
             singles = 0;
             // A machine that forgets refusals so is this one, and says them at once.
-            let _full: io::Result<usize> = socket.try_send(&[]);
+            let _full: io::Result<()> = socket.try_send(&[]);
             if has_refused(socket) {
                 return End::Refused;
             }
@@ -209,38 +162,35 @@ async fn send_all(
     }
 }
 
-/// How much of a batch the kernel took.
-enum Taken {
-    Many,
-    OneOfMany,
+/// What the kernel took of a batch.
+struct Taken {
+    samples: u64,
+    /// It took one datagram of several.
+    one_of_many: bool,
 }
 
 /// So often in a row the kernel takes one datagram of many only where nobody listens.
 const SINGLES_MAX: u32 = 2;
 
 /// Sends the next datagrams of the first chunk and settles them.
-fn send_some(
-    outbox: &mut Outbox<'_>,
-    socket: &UdpSocket,
-    headers: &mut MultiHeaders<SockaddrStorage>,
-) -> io::Result<Taken> {
-    let Some(chunk) = outbox.chunks.front_mut() else { return Ok(Taken::Many) };
+fn send_some(outbox: &mut Outbox<'_>, socket: &impl Socket, at_once: usize) -> io::Result<Taken> {
+    let Some(chunk) = outbox.chunks.front_mut() else {
+        return Ok(Taken { samples: 0, one_of_many: false });
+    };
     let mut slices = [[IoSlice::new(&[])]; BATCH];
     let (mut used, mut start) = (0, chunk.start);
-    for (slice, frame) in slices.iter_mut().zip(&chunk.frames) {
+    for (slice, frame) in slices.iter_mut().zip(&chunk.frames).take(at_once) {
         *slice = [IoSlice::new(chunk.bytes.get(start..frame.end).unwrap_or_default())];
         start = frame.end;
         used += 1;
     }
-    let slices = slices.get(..used).unwrap_or_default();
-    let addresses = [None; BATCH];
-    let count = socket.try_io(Interest::WRITABLE, || {
-        let flags = MsgFlags::MSG_DONTWAIT;
-        let sent = sendmmsg(socket.as_raw_fd(), headers, slices, addresses, [], flags)?;
-        Ok(sent.count())
-    })?;
-    settle_first(outbox, count, |outbox, from_disk, samples| outbox.sent(from_disk, samples));
-    Ok(if count == 1 && used > 1 { Taken::OneOfMany } else { Taken::Many })
+    let count = socket.try_send_many(slices.get(..used).unwrap_or_default())?;
+    let mut taken = Taken { samples: 0, one_of_many: count == 1 && used > 1 };
+    settle_first(outbox, count, |outbox, from_disk, samples| {
+        taken.samples = samples;
+        outbox.sent(from_disk, samples);
+    });
+    Ok(taken)
 }
 
 /// Settles the first `count` datagrams of the first chunk by `fate`.

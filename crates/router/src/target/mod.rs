@@ -6,28 +6,38 @@
 pub(crate) mod connect;
 pub(crate) mod datagram;
 pub(crate) mod embedded;
+pub(crate) mod health;
+pub(crate) mod net;
+pub(crate) mod probe;
+pub(crate) mod prober;
 pub(crate) mod queue;
 pub(crate) mod record;
+mod refusal;
+mod smooth;
 pub(crate) mod spool;
+pub(crate) mod standing;
 pub(crate) mod stream;
+pub(crate) mod window;
 pub(crate) mod worker;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use queue::{Feeder, Held, Queue};
 use spool::Link;
-use tokio::time::Instant;
+use standing::Standing;
+pub use standing::State;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     chunk::Chunk,
     ledger::Gate,
-    plan::{OnFull, TargetPlan, TargetProtocol, TierPlan},
+    plan::{OnFull, Probe, Replay, TargetPlan, TargetProtocol, TierPlan},
     stage::Lever,
     target::embedded::Store,
     telemetry::{self, Counter, Registry},
@@ -52,11 +62,13 @@ pub enum Shed {
     SpoolAge,
     /// Damaged on disk.
     SpoolCorrupt,
+    /// What the target is sent comes back to this process.
+    Loop,
 }
 
 impl Shed {
     /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::QueueFull,
         Self::Memory,
         Self::Oversize,
@@ -65,6 +77,7 @@ impl Shed {
         Self::Retired,
         Self::SpoolAge,
         Self::SpoolCorrupt,
+        Self::Loop,
     ];
 
     /// The reason as counters name it.
@@ -78,31 +91,7 @@ impl Shed {
             Self::Retired => "retired",
             Self::SpoolAge => "spool_age",
             Self::SpoolCorrupt => "spool_corrupt",
-        }
-    }
-}
-
-/// What the worker knows of its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Not connected yet, or trying again.
-    Connecting,
-    /// TCP: connected. Embedded: there.
-    Up,
-    /// UDP: a socket is open, and nobody can know who reads.
-    Unknown,
-    /// UDP: the target's machine says that nobody listens.
-    Down,
-}
-
-impl State {
-    /// The state as the API shows it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Up => "up",
-            Self::Unknown => "unknown",
-            Self::Down => "down",
+            Self::Loop => "loop",
         }
     }
 }
@@ -114,6 +103,8 @@ pub(crate) struct Target {
     pub(crate) plan: TargetPlan,
     pub(crate) protocol: TargetProtocol,
     pub(crate) datagram_bytes_max: usize,
+    /// What comes now does not wait for what is on disk.
+    pub(crate) live_first: bool,
     pub(crate) queue: Queue,
     /// Samples in open chunks of the shards.
     open: AtomicU64,
@@ -122,11 +113,30 @@ pub(crate) struct Target {
     pub(crate) store: Option<Arc<Store>>,
     /// Where its queue goes on on disk.
     pub(crate) link: Option<Link>,
-    state: AtomicU8,
-    state_since: Mutex<Instant>,
+    pub(crate) standing: Standing,
+    /// How it is asked whether it is there; a reload may change that.
+    pub(crate) probe: watch::Sender<Probe>,
+    /// A number by which what comes back to us is known; of this target only.
+    pub(crate) beacon: u64,
+    /// Bytes that its worker keeps of what it has written, to write them again when a connection breaks.
+    resend_bytes: AtomicUsize,
+    /// Samples in those.
+    in_doubt: AtomicU64,
     /// What its worker is to do.
     pub(crate) lever: Lever,
     retired: AtomicBool,
+    /// Closed while another process still sends to it.
+    predecessor: Predecessor,
+}
+
+/// Whether another process still sends to a target.
+#[derive(Debug)]
+struct Predecessor(watch::Sender<bool>);
+
+impl Default for Predecessor {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
 }
 
 /// The counters of one target. Clones count together.
@@ -134,9 +144,24 @@ pub(crate) struct Target {
 pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
+    pub(crate) resent: Counter,
+    /// Moved to disk; of those sent, and of those shed, what came from there.
+    pub(crate) to_disk: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) shed_on_disk: Counter,
+    /// Found on disk, and not offered before by this process.
+    pub(crate) recovered: Counter,
+    /// Spooled for it, and gone on to another target.
+    pub(crate) rerouted: Counter,
+    /// Spooled for another target, and come here.
+    pub(crate) taken_over: Counter,
+    pub(crate) handed_over: Counter,
+    pub(crate) inherited: Counter,
     pub(crate) write_errors: Counter,
     pub(crate) dial_errors: Counter,
     pub(crate) disconnects: Counter,
+    pub(crate) probes_good: Counter,
+    pub(crate) probes_bad: Counter,
     shed: [Counter; Shed::ALL.len()],
 }
 
@@ -151,16 +176,28 @@ impl Meters {
         Self {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
+            resent: counter(telemetry::RESENT),
+            to_disk: counter(telemetry::TO_DISK),
+            replayed: counter(telemetry::REPLAYED),
+            shed_on_disk: counter(telemetry::SHED_ON_DISK),
+            recovered: counter(telemetry::RECOVERED),
+            rerouted: counter(telemetry::REROUTED),
+            taken_over: counter(telemetry::TAKEN_OVER),
+            handed_over: counter(telemetry::HANDED_OVER),
+            inherited: counter(telemetry::INHERITED),
             write_errors: counter(telemetry::WRITE_ERRORS),
             dial_errors: counter(telemetry::DIAL_ERRORS),
             disconnects: counter(telemetry::DISCONNECTS),
+            probes_good: counter(telemetry::PROBES_GOOD),
+            probes_bad: counter(telemetry::PROBES_BAD),
             shed: Shed::ALL.map(shed),
         }
     }
 
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, memory, oversize, bad_name, shutdown, retired, age, corrupt] = &self.shed;
+        let [queue_full, memory, oversize, bad_name, shutdown, retired, age, corrupt, looped] =
+            &self.shed;
         match reason {
             Shed::QueueFull => queue_full,
             Shed::Memory => memory,
@@ -170,6 +207,7 @@ impl Meters {
             Shed::Retired => retired,
             Shed::SpoolAge => age,
             Shed::SpoolCorrupt => corrupt,
+            Shed::Loop => looped,
         }
     }
 }
@@ -182,26 +220,98 @@ impl Target {
             plan: plan.clone(),
             protocol: tier.protocol,
             datagram_bytes_max: tier.datagram_bytes_max,
+            live_first: tier.replay == Replay::LiveFirst,
             queue: Queue::new(tier.queue_bytes, tier.on_full, tier.block_timeout),
             open: AtomicU64::new(0),
             meters: Meters::new(registry, &tier.name, plan),
             store: embedded.then(Arc::default),
             link: (tier.on_full == OnFull::Spool).then(Link::default),
-            state: AtomicU8::new(0),
-            state_since: Mutex::new(Instant::now()),
+            standing: Standing::default(),
+            probe: watch::Sender::new(plan.probe.clone()),
+            beacon: fastrand::u64(..),
+            resend_bytes: AtomicUsize::new(0),
+            in_doubt: AtomicU64::new(0),
             lever: Lever::default(),
             retired: AtomicBool::new(false),
+            predecessor: Predecessor::default(),
         }
     }
 
+    /// From now on until [`release`](Self::release) its worker sends nothing, because another process does.
+    pub(crate) fn wait_for_predecessor(&self) {
+        if let Some(link) = &self.link {
+            // What that process may hand over is older than all that could go to disk.
+            link.set_direct(true);
+        }
+        self.predecessor.0.send_replace(true);
+    }
+
+    /// The other process is done with it, and has left these samples.
+    pub(crate) fn release(&self, gate: &Gate, chunks: Vec<Chunk>) {
+        let samples: u64 = chunks.iter().map(|chunk| chunk.samples).sum();
+        {
+            let _pass = gate.pass();
+            self.meters.inherited.add(samples);
+            if !self.queue.inherit(chunks) {
+                self.meters.shed(self.end_reason()).add(samples);
+            }
+        }
+        if let Some(link) = &self.link {
+            link.set_direct(false);
+        }
+        self.predecessor.0.send_replace(false);
+    }
+
+    /// Returns when no other process sends to it any more.
+    pub(crate) async fn released(&self) {
+        let mut waits = self.predecessor.0.subscribe();
+        // The sender lives as long as this target.
+        let _closed: Result<_, watch::error::RecvError> = waits.wait_for(|waits| !waits).await;
+    }
+
+    /// So many samples of another process cannot be used here.
+    pub(crate) fn shed_inherited(&self, gate: &Gate, reason: Shed, samples: u64) {
+        let _pass = gate.pass();
+        self.meters.inherited.add(samples);
+        self.meters.shed(reason).add(samples);
+    }
+
+    /// `samples` that the worker took were given to the next process.
+    pub(crate) fn settle_handed_over(&self, gate: &Gate, samples: u64) {
+        let _pass = gate.pass();
+        self.meters.handed_over.add(samples);
+        self.settle(false, samples);
+    }
+
     /// Whether it can go on as this target of this tier: what is sent, and where, is the same. The bounds
-    /// of its queue may differ.
+    /// of its queue may differ, and its probe.
     pub(crate) fn serves(&self, tier: &TierPlan, plan: &TargetPlan) -> bool {
         self.tier == tier.name
-            && self.plan == *plan
+            && self.plan.is_same_place(plan)
             && self.protocol == tier.protocol
             && self.queue.on_full() == tier.on_full
             && self.datagram_bytes_max == tier.datagram_bytes_max
+            && self.live_first == (tier.replay == Replay::LiveFirst)
+    }
+
+    /// Its worker keeps so many bytes of what it has written from now on.
+    pub(crate) fn set_resend_bytes(&self, bytes: usize) {
+        self.resend_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that its worker keeps of what it has written.
+    pub(crate) fn resend_bytes(&self) -> usize {
+        self.resend_bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many of the samples that are sent may not have arrived.
+    pub(crate) fn set_in_doubt(&self, samples: u64) {
+        self.in_doubt.store(samples, Ordering::Relaxed);
+    }
+
+    /// So many of the samples that are sent may not have arrived.
+    pub(crate) fn in_doubt(&self) -> u64 {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     /// It is in no tier any more, and no shard feeds it: what it holds is sent until then, at most.
@@ -211,9 +321,14 @@ impl Target {
         self.lever.flush(until);
     }
 
+    /// It was told to come to its end, because it is in no tier any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
     /// Why what it holds at its end is shed.
     pub(crate) fn end_reason(&self) -> Shed {
-        if self.retired.load(Ordering::Relaxed) { Shed::Retired } else { Shed::Shutdown }
+        if self.is_retired() { Shed::Retired } else { Shed::Shutdown }
     }
 
     /// So many new samples stand in an open chunk; the caller holds the gate.
@@ -252,20 +367,31 @@ impl Target {
     pub(crate) fn settle_sent(&self, gate: &Gate, from_disk: bool, samples: u64) {
         let _pass = gate.pass();
         self.meters.sent.add(samples);
-        self.settle(from_disk, samples);
+        if self.settle(from_disk, samples) {
+            self.meters.replayed.add(samples);
+        }
     }
 
     /// `samples` that the worker took are given up.
     pub(crate) fn settle_shed(&self, gate: &Gate, reason: Shed, from_disk: bool, samples: u64) {
         let _pass = gate.pass();
         self.meters.shed(reason).add(samples);
-        self.settle(from_disk, samples);
+        if self.settle(from_disk, samples) {
+            self.meters.shed_on_disk.add(samples);
+        }
     }
 
-    fn settle(&self, from_disk: bool, samples: u64) {
+    /// `true`: they were on disk.
+    fn settle(&self, from_disk: bool, samples: u64) -> bool {
         match &self.link {
-            Some(link) if from_disk => link.settle(samples),
-            _ => self.queue.settle(samples),
+            Some(link) if from_disk => {
+                link.settle(samples);
+                true
+            }
+            _ => {
+                self.queue.settle(samples);
+                false
+            }
         }
     }
 
@@ -278,29 +404,41 @@ impl Target {
     }
 
     pub(crate) fn state(&self) -> State {
-        match self.state.load(Ordering::Relaxed) {
-            1 => State::Up,
-            2 => State::Unknown,
-            3 => State::Down,
-            _ => State::Connecting,
-        }
+        self.standing.state()
     }
 
+    /// What its worker sees of the connection.
     pub(crate) fn set_state(&self, state: State) {
-        let code = match state {
-            State::Connecting => 0,
-            State::Up => 1,
-            State::Unknown => 2,
-            State::Down => 3,
-        };
-        if self.state.swap(code, Ordering::Relaxed) != code {
-            *self.state_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        }
+        self.standing.set_link(state);
     }
 
     /// It takes samples, as far as can be known; and how long that has been so, or not.
     pub(crate) fn is_open(&self) -> (bool, Duration) {
-        let since = *self.state_since.lock().unwrap_or_else(PoisonError::into_inner);
-        (matches!(self.state(), State::Up | State::Unknown), since.elapsed())
+        self.standing.is_open()
+    }
+
+    /// Asks it in another way from now on, if that is another one.
+    pub(crate) fn set_probe(&self, probe: &Probe) {
+        self.probe.send_if_modified(|present| {
+            let differs = present != probe;
+            if differs {
+                *present = probe.clone();
+            }
+            differs
+        });
+    }
+
+    /// What it is sent comes back to this process: it is switched off, and that is said once.
+    pub(crate) fn switch_off(&self, how: &'static str) {
+        if self.standing.set_loop() {
+            let (tier, target) = (&self.tier, &self.plan.label);
+            tracing::error!(
+                tier,
+                target,
+                how,
+                "a loop: what it is sent comes back to this process; it is switched off until its address \
+                 changes or the configuration is read again"
+            );
+        }
     }
 }

@@ -23,6 +23,9 @@ use crate::{chunk::Chunk, plan::OnFull};
 /// Small chunks are joined up to this size, so that a quiet minute is not thousands of chunks.
 const JOINED_BYTES_MAX: usize = 64 * 1024;
 
+/// A queue may hold so much whatever all queues together hold: a target that takes its samples needs no more.
+const LEVEL_MIN: usize = 64 * 1024;
+
 /// Emptied chunks kept for reuse; more would only hold memory after a burst.
 const SPARES_MAX: usize = 4;
 
@@ -143,16 +146,21 @@ impl Queue {
         self.room.notify_waiters();
     }
 
-    /// Bytes in memory: queued, and taken but not recycled.
+    /// Bytes in memory, filled or not: queued, and taken but not recycled.
     pub(crate) fn footprint(&self) -> usize {
         let inner = self.lock();
-        inner.bytes + inner.taken
+        inner.footprint() + inner.taken
     }
 
-    /// Another bound from the memory of all queues together; `usize::MAX` is none.
+    /// Its memory is to come down to so many bytes; `usize::MAX` lifts that.
     pub(crate) fn set_level(&self, level: usize) {
         let mut inner = self.lock();
-        inner.level = level;
+        let footprint = inner.footprint();
+        inner.level = match level < footprint {
+            // The bound is one of content, and memory is not all filled.
+            true => (level / 100 * (inner.bytes.saturating_mul(100) / footprint)).max(LEVEL_MIN),
+            false => level,
+        };
         self.make_room(&mut inner);
     }
 
@@ -226,17 +234,18 @@ impl Queue {
         batch: &mut VecDeque<Chunk>,
         bytes: usize,
     ) {
-        let mut taken = 0;
+        let (mut taken, mut charged) = (0, 0);
         while taken < bytes
             && let Some(mut chunk) = inner.chunks.pop_front()
         {
-            chunk.charge = chunk.weight();
-            taken += chunk.charge;
+            chunk.charge = chunk.footprint();
+            charged += chunk.charge;
+            taken += chunk.weight();
             inner.in_flight += chunk.samples;
             batch.push_back(chunk);
         }
         inner.bytes -= taken;
-        inner.taken += taken;
+        inner.taken += charged;
         self.make_room(&mut inner);
     }
 
@@ -300,6 +309,11 @@ impl Queue {
         }
     }
 
+    /// It holds something that was not taken.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.lock().chunks.is_empty()
+    }
+
     /// Returns when the queue begins to spool.
     pub(crate) async fn spools(&self) {
         loop {
@@ -360,6 +374,30 @@ impl Queue {
         inner.shed_to(0)
     }
 
+    /// The worker ends, and another process takes what is queued: it counts as in flight.
+    pub(crate) fn end_into(&self, chunks: &mut Vec<Chunk>) {
+        let mut inner = self.lock();
+        inner.ended = true;
+        inner.in_flight += inner.chunks.iter().map(|chunk| chunk.samples).sum::<u64>();
+        inner.bytes = 0;
+        chunks.extend(inner.chunks.drain(..));
+    }
+
+    /// Puts what another process held in front of all others; `false` when the queue has come to its end.
+    pub(crate) fn inherit(&self, chunks: Vec<Chunk>) -> bool {
+        let mut inner = self.lock();
+        if inner.ended {
+            return false;
+        }
+        for chunk in chunks.into_iter().rev() {
+            inner.bytes += chunk.weight();
+            inner.chunks.push_front(chunk);
+        }
+        drop(inner);
+        self.ready.notify_one();
+        true
+    }
+
     /// Loses a chunk behind the ledger's back.
     #[cfg(test)]
     pub(crate) fn lose_one_chunk(&self) {
@@ -392,9 +430,17 @@ impl Inner {
             last.append(chunk);
             chunk.clear();
         } else {
+            // A backlog: nothing is joined to this one any more.
+            if let Some(last) = self.chunks.back_mut() {
+                last.shrink();
+            }
             let spare = self.spares.pop().unwrap_or_default();
             self.chunks.push_back(std::mem::replace(chunk, spare));
         }
+    }
+
+    fn footprint(&self) -> usize {
+        self.chunks.iter().map(Chunk::footprint).sum()
     }
 
     /// Sheds whole chunks, oldest first, until at most `bytes` are left.

@@ -116,13 +116,24 @@ fn le32(number: usize) -> [u8; 4] {
 /// The chunk of a record; `None` if its payload is none of ours, or nothing for a target of this protocol, or
 /// tells another number of samples than its head.
 pub(crate) fn chunk_of(record: &Record<'_>, protocol: TargetProtocol) -> Option<Chunk> {
-    let mut chunk = match record.head.format {
-        LINES if protocol.carries_lines() => lines(record.payload),
-        format if format == units_of(protocol) => frames(record.payload)?,
+    let samples = u64::from(record.head.samples);
+    let chunk = chunk_from(record.head.format, samples, record.payload, protocol)?;
+    Some(Chunk { spooled: Some(record.position), ..chunk })
+}
+
+/// The same of a payload that was on no disk.
+pub(crate) fn chunk_from(
+    format: u8,
+    samples: u64,
+    payload: &[u8],
+    protocol: TargetProtocol,
+) -> Option<Chunk> {
+    let chunk = match format {
+        LINES if protocol.carries_lines() => lines(payload),
+        format if format == units_of(protocol) => frames(payload)?,
         _ => return None,
     };
-    chunk.spooled = Some(record.position);
-    (chunk.samples == u64::from(record.head.samples)).then_some(chunk)
+    (chunk.samples == samples).then_some(chunk)
 }
 
 fn lines(payload: &[u8]) -> Chunk {

@@ -4,25 +4,44 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::Thread,
 };
 
 use coco_spool::Position;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::chunk::Chunk;
+
+/// What is on disk for a target, as people and programs ask for it; at most a second old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct OnDisk {
+    /// Bytes of its files.
+    pub(crate) bytes: u64,
+    /// When the oldest sample was spooled, in milliseconds since the Unix epoch.
+    pub(crate) oldest_ms: Option<u64>,
+    /// Seconds until nothing waits any more, if that can be told.
+    pub(crate) eta: Option<u64>,
+}
 
 /// One target's link to its spool.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     /// Samples on disk that have met no fate yet.
     held: AtomicU64,
-    /// Samples that were on disk when the process began.
-    recovered: AtomicU64,
+    /// What was last told of the disk.
+    told: Mutex<OnDisk>,
     inner: Mutex<Inner>,
     ready: Notify,
+    /// Samples a second that may go of what is on disk; 0 is no bound.
+    rate: AtomicU64,
+    /// Samples that are older than what comes now are about to be put on disk.
+    expects: AtomicBool,
+    /// Its worker sends nothing any more.
+    worker_ended: AtomicBool,
+    /// The spooler has no more to do with it.
+    released: watch::Sender<bool>,
     spooler: OnceLock<Thread>,
 }
 
@@ -48,15 +67,24 @@ impl Link {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Samples that were on disk when the process began.
-    pub(crate) fn recovered(&self) -> u64 {
-        self.recovered.load(Ordering::Relaxed)
+    /// What the spooler last told of the disk.
+    pub(crate) fn on_disk(&self) -> OnDisk {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many samples were found on disk; the caller holds the gate.
-    pub(crate) fn recover(&self, samples: u64) {
-        self.recovered.fetch_add(samples, Ordering::Relaxed);
-        self.hold(samples);
+    /// Tells what there is on disk, for those who ask.
+    pub(crate) fn tell(&self, on_disk: OnDisk) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = on_disk;
+    }
+
+    /// Samples a second that may go of what is on disk; `None` is no bound.
+    pub(crate) fn rate(&self) -> Option<u64> {
+        Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// So many samples a second may go of what is on disk; 0 is no bound.
+    pub(crate) fn set_rate(&self, rate: u64) {
+        self.rate.store(rate, Ordering::Relaxed);
     }
 
     /// So many samples went to disk; the caller holds the gate.
@@ -67,6 +95,39 @@ impl Link {
     /// So many of the samples on disk have met their fate; the caller holds the gate.
     pub(crate) fn settle(&self, samples: u64) {
         self.held.fetch_sub(samples, Ordering::Relaxed);
+    }
+
+    /// Samples that are older than what comes now are about to be put on disk: until then what comes waits
+    /// in the queue.
+    pub(crate) fn expect(&self, expects: bool) {
+        self.expects.store(expects, Ordering::Release);
+    }
+
+    pub(crate) fn expects(&self) -> bool {
+        self.expects.load(Ordering::Acquire)
+    }
+
+    /// The worker has given back what it could, and ends.
+    pub(crate) fn end_worker(&self) {
+        self.worker_ended.store(true, Ordering::Release);
+        self.wake_spooler();
+    }
+
+    pub(crate) fn has_worker_ended(&self) -> bool {
+        self.worker_ended.load(Ordering::Acquire)
+    }
+
+    /// Nothing is held for the target any more, and nothing will be.
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
+    }
+
+    /// Returns when nothing is held for the target any more.
+    pub(crate) async fn released(&self) {
+        let mut word = self.released.subscribe();
+        // The sender lives as long as this.
+        let _released: Result<_, watch::error::RecvError> =
+            word.wait_for(|released| *released).await;
     }
 
     /// The calling thread is the spooler.

@@ -1,7 +1,8 @@
 //! TCP targets: Graphite lines and pickle frames.
 //!
-//! Several chunks go out with one vectored write. When a connection breaks, sending goes on with the
-//! last whole line or frame on the next one; a line is never split across connections.
+//! Several chunks go out with one vectored write. When a connection breaks, its last bytes are written again
+//! on the next one ([`Window`](super::window::Window)), in whole lines or frames; what was cut comes behind
+//! them, then the rest. So the order holds, and a line is never split across connections.
 
 use std::{
     io::{self, IoSlice},
@@ -12,7 +13,6 @@ use coco_wire::{
     line::LineError,
     pickle::{FrameWriter, PushError},
 };
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::{
@@ -21,17 +21,14 @@ use crate::{
     target::{
         Shed, State,
         connect::{Backoff, Place},
+        net::{Net, Stream},
+        prober,
         worker::Outbox,
     },
 };
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Unacknowledged bytes end a connection after this long: a black hole would swallow them for hours.
-/// Not shorter, because Linux ends by it also the connection of a target that pauses so long, and what
-/// that one had not read is lost.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection that has lived so long is a good one. One that ends earlier must not make us spin.
 const PROVEN: Duration = Duration::from_secs(5);
@@ -40,12 +37,14 @@ const PROVEN: Duration = Duration::from_secs(5);
 const SLICES_MAX: usize = 16;
 
 /// Connects and sends until the queue is closed and empty.
-pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
+pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     let mut place = Place::new(&outbox.target.plan.address);
     let mut backoff = Backoff::new();
     while !outbox.is_done() {
         outbox.target.set_state(State::Connecting);
-        if let Some(stream) = connect(outbox, &mut place).await {
+        if let Some(stream) = connect(outbox, &mut place, net).await {
+            let (loops, beacon) = (&outbox.shared.loops, outbox.target.beacon);
+            let _known = stream.ends().ok().map(|ends| loops.connected(ends, beacon));
             outbox.target.set_state(State::Up);
             let since = Instant::now();
             let Err(error) = send_all(outbox, &stream).await else { return };
@@ -64,15 +63,17 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>) {
     }
 }
 
-async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
+async fn connect<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option<N::Stream> {
     let meters = &outbox.target.meters;
     let address = place.find(outbox.target).await?;
-    let attempt = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    if prober::is_ourselves(outbox.target, outbox.shared, address) {
+        return None;
+    }
+    let attempt =
+        tokio::time::timeout(CONNECT_TIMEOUT, net.connect(address, outbox.target.resend_bytes()))
+            .await;
     let error = match attempt {
-        Ok(Ok(stream)) => match prepare(&stream) {
-            Ok(()) => return Some(stream),
-            Err(error) => error,
-        },
+        Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error,
         Err(_) => io::Error::from(io::ErrorKind::TimedOut),
     };
@@ -84,14 +85,10 @@ async fn connect(outbox: &Outbox<'_>, place: &mut Place) -> Option<TcpStream> {
     None
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
-}
-
 /// Sends until the connection ends (an error) or the queue is closed and empty.
-async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
-    // What an earlier connection delivered whole is not sent again.
+async fn send_all(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
+    resend(outbox, stream).await?;
+    // What an earlier connection took whole stands in the window.
     outbox.written = outbox.chunks.front().map_or(0, |chunk| chunk.start);
     loop {
         if outbox.chunks.is_empty() {
@@ -99,8 +96,9 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
                 return Ok(());
             }
             tokio::select! {
-                () = outbox.more() => {}
+                biased;
                 ended = ended(stream) => return Err(ended),
+                () = outbox.more() => {}
             }
             outbox.take();
             if outbox.target.protocol == TargetProtocol::Pickle {
@@ -113,13 +111,14 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
                 return Err(error);
             }
             tokio::select! {
-                writable = stream.writable() => writable?,
+                biased;
                 ended = ended(stream) => return Err(ended),
                 // The target is slow: what has not begun to be written may wait on disk.
                 () = outbox.target.queue.finished(), if outbox.can_end() => return Ok(()),
                 () = outbox.target.queue.spools(), if outbox.owes() => {
                     outbox.give_back(1);
                 }
+                writable = stream.writable() => writable?,
             }
         } else {
             // One write a turn: the clients of this shard and its other targets go on.
@@ -128,8 +127,31 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()>
     }
 }
 
+/// Writes the window again. This goes on also when the queue has come to its end meanwhile.
+async fn resend(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
+    while !outbox.window.is_written() {
+        match stream.try_write_vectored(&outbox.window.slices()) {
+            Ok(bytes) => {
+                let samples = outbox.window.wrote(bytes);
+                outbox.target.meters.resent.add(samples);
+                tokio::task::yield_now().await;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::select! {
+                biased;
+                writable = stream.writable() => writable?,
+                ended = ended(stream) => return Err(ended),
+            },
+            Err(error) => {
+                outbox.target.meters.write_errors.add(1);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Returns when the peer has closed: a target answers nothing, so all it can say is that it ends.
-async fn ended(stream: &TcpStream) -> io::Error {
+async fn ended(stream: &impl Stream) -> io::Error {
     let mut answer = [0; 512];
     loop {
         if let Err(error) = stream.readable().await {
@@ -145,7 +167,7 @@ async fn ended(stream: &TcpStream) -> io::Error {
 }
 
 /// One vectored write; settles the chunks that it finishes.
-fn write(outbox: &mut Outbox<'_>, stream: &TcpStream) -> io::Result<()> {
+fn write(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let mut offset = outbox.written;
     for (slice, chunk) in slices.iter_mut().zip(&outbox.chunks) {

@@ -1,32 +1,117 @@
 //! The one task that owns a target's socket: takes chunks from the queue, sends them, settles them.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::{
     chunk::Chunk,
+    handover,
     plan::TargetProtocol,
     shared::Shared,
     stage::Stages,
-    target::{Shed, State, Target, connect::Backoff, datagram, stream},
+    target::{
+        Shed, State, Target,
+        connect::{Backoff, Place},
+        datagram,
+        net::Net,
+        prober::Prober,
+        smooth::Backlog,
+        standing::Halt,
+        stream,
+        window::Window,
+    },
 };
 
 /// Bytes taken from the queue at once.
 const TAKE_BYTES: usize = 512 * 1024;
 
+/// How often a target that is switched off is looked at, whether its address has changed.
+const MOVED_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Serves `target` until its queue is closed and empty, or the time for it is over.
-pub(crate) async fn run(target: Arc<Target>, shared: Arc<Shared>, mut stages: Stages) {
+pub(crate) async fn run(
+    target: Arc<Target>,
+    shared: Arc<Shared>,
+    mut stages: Stages,
+    net: impl Net,
+) {
+    let _prober = Prober::start(&target, &shared, &net);
     let mut outbox = Outbox::new(&target, &shared);
     tokio::select! {
-        () = serve(&mut outbox) => {}
+        // In this order, here and below: what a test does can be repeated.
+        biased;
+        () = serve(&mut outbox, &net) => {}
         () = stages.flush_deadline() => {}
     }
+    outbox.hand_over().await;
     outbox.give_up();
+    if let Some(link) = &target.link {
+        link.end_worker();
+    }
 }
 
-async fn serve(outbox: &mut Outbox<'_>) {
+/// Sends while the target may be fed, and keeps or sheds what falls to it while it may not.
+async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
+    let (since, before) = (Instant::now(), outbox.target.meters.offered.get());
+    outbox.target.released().await;
+    outbox.held_back(before, since);
+    let standing = &outbox.target.standing;
+    while !outbox.is_done() {
+        let halt = tokio::select! {
+            biased;
+            halt = standing.halted() => halt,
+            () = send(outbox, net) => return,
+        };
+        outbox.cut();
+        outbox.target.set_state(State::Connecting);
+        if halt == Halt::Loop {
+            shed_all(outbox).await;
+        } else {
+            let (since, before) = (Instant::now(), outbox.target.meters.offered.get());
+            tokio::select! {
+                biased;
+                () = standing.resumed(halt) => {}
+                () = outbox.target.queue.finished(), if outbox.can_end() => {}
+            }
+            outbox.held_back(before, since);
+        }
+    }
+}
+
+/// The target is switched off: sheds what falls to it, until that is over or its address has changed.
+async fn shed_all(outbox: &mut Outbox<'_>) {
+    let mut place = Place::quiet(&outbox.target.plan.address);
+    place.find(outbox.target).await;
+    let mut looks = tokio::time::interval(MOVED_INTERVAL);
+    loop {
+        while let Some(chunk) = outbox.chunks.front() {
+            let (from_disk, samples) = (chunk.spooled.is_some(), chunk.samples);
+            outbox.drop_first();
+            outbox.shed(Shed::Loop, from_disk, samples);
+        }
+        if outbox.is_done() {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = outbox.target.standing.resumed(Halt::Loop) => return,
+            () = outbox.more() => outbox.take(),
+            _ = looks.tick() => {
+                if place.has_moved(outbox.target).await {
+                    outbox.target.standing.clear_loop();
+                }
+            }
+        }
+        // One take a turn: the others on this shard go on.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn send(outbox: &mut Outbox<'_>, net: &impl Net) {
     match outbox.target.protocol {
-        TargetProtocol::Collectd | TargetProtocol::LineUdp => datagram::serve(outbox).await,
-        TargetProtocol::LineTcp | TargetProtocol::Pickle => stream::serve(outbox).await,
+        TargetProtocol::Collectd | TargetProtocol::LineUdp => datagram::serve(outbox, net).await,
+        TargetProtocol::LineTcp | TargetProtocol::Pickle => stream::serve(outbox, net).await,
         TargetProtocol::Embedded => store(outbox).await,
     }
 }
@@ -39,11 +124,16 @@ pub(crate) struct Outbox<'a> {
     pub(crate) chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that its connection took.
     pub(crate) written: usize,
+    /// What was written before it, for the next connection.
+    pub(crate) window: Window,
+    /// What is sent evenly to a UDP target.
+    pub(crate) backlog: Backlog,
 }
 
 impl<'a> Outbox<'a> {
     fn new(target: &'a Target, shared: &'a Shared) -> Self {
-        Self { target, shared, chunks: VecDeque::new(), written: 0 }
+        let (window, backlog) = (Window::default(), Backlog::default());
+        Self { target, shared, chunks: VecDeque::new(), written: 0, window, backlog }
     }
 
     /// Everything is settled or on disk, and no more will come.
@@ -59,15 +149,19 @@ impl<'a> Outbox<'a> {
     /// Waits before the next attempt, but not when there is nothing left to send.
     pub(crate) async fn pause(&self, backoff: &mut Backoff) {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(backoff.pause()) => {}
             () = self.target.queue.finished(), if self.can_end() => {}
         }
     }
 
-    /// The connection is gone: whole units that it took are sent, the rest goes to the next one. What came
-    /// from the queue goes back there, so that it can wait on disk.
+    /// The connection is gone: whole units that it took are sent, the rest goes to the next one, behind the
+    /// window. What came from the queue goes back there, so that it can wait on disk.
     pub(crate) fn cut(&mut self) {
         let written = std::mem::take(&mut self.written);
+        self.keep_written(written);
+        self.window.rewind();
+        self.target.set_in_doubt(self.window.samples());
         if let Some(chunk) = self.chunks.front_mut() {
             let (from_disk, samples) = (chunk.spooled.is_some(), chunk.settle(written));
             self.sent(from_disk, samples);
@@ -96,6 +190,27 @@ impl<'a> Outbox<'a> {
         self.target.link.as_ref().is_some_and(|link| !link.is_clear())
     }
 
+    /// The target was not fed since then, when so many samples had ever fallen to it.
+    pub(crate) fn held_back(&mut self, before: u64, since: Instant) {
+        let (held, came) = (self.target.held(), self.target.meters.offered.get() - before);
+        self.backlog.grew(came, since.elapsed(), held.queued + held.in_flight);
+    }
+
+    /// At which rate, in samples a second, the first chunk may go, if it is of a backlog.
+    pub(crate) fn backlog_rate(&mut self) -> Option<u64> {
+        let is_from_disk = self.chunks.front().is_some_and(|chunk| chunk.spooled.is_some());
+        if let Some(link) = self.target.link.as_ref().filter(|_| is_from_disk) {
+            self.backlog.is_on_disk(link.rate());
+        }
+        self.backlog.rate()
+    }
+
+    /// More waits for the target, in the queue or on disk.
+    pub(crate) fn has_more(&self) -> bool {
+        let on_disk = self.target.link.as_ref().is_some_and(|link| link.held() > 0);
+        on_disk || self.target.queue.has_more()
+    }
+
     /// Waits until there is more to take, or never will be.
     pub(crate) async fn more(&self) {
         match &self.target.link {
@@ -103,6 +218,7 @@ impl<'a> Outbox<'a> {
             Some(link) => {
                 link.set_direct(false);
                 tokio::select! {
+                    biased;
                     () = self.target.queue.ready() => {}
                     () = link.ready() => {}
                 }
@@ -110,17 +226,24 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Takes more: what was read from disk, else from the queue.
+    /// Takes more: what was read from disk, else from the queue; or, where what comes now goes first, from
+    /// the queue and from disk.
     pub(crate) fn take(&mut self) {
-        if let Some(link) = &self.target.link {
+        let Some(link) = &self.target.link else {
+            return self.target.queue.take(&mut self.chunks, TAKE_BYTES);
+        };
+        if !self.target.live_first {
             link.take(&mut self.chunks);
             if !self.chunks.is_empty() {
                 return;
             }
-            // Told first: what is taken now must not be passed by what goes to disk.
-            link.set_direct(true);
         }
+        // Told first: what is taken now must not be passed by what goes to disk.
+        link.set_direct(true);
         self.target.queue.take(&mut self.chunks, TAKE_BYTES);
+        if self.target.live_first {
+            link.take(&mut self.chunks);
+        }
     }
 
     /// Settles the chunks that were written whole.
@@ -128,10 +251,22 @@ impl<'a> Outbox<'a> {
         while let Some(chunk) = self.chunks.front()
             && self.written >= chunk.bytes.len()
         {
-            self.written -= chunk.bytes.len();
-            let (from_disk, samples) = (chunk.spooled.is_some(), chunk.samples);
+            let (end, from_disk, samples) =
+                (chunk.bytes.len(), chunk.spooled.is_some(), chunk.samples);
+            self.written -= end;
+            self.keep_written(end);
             self.drop_first();
             self.sent(from_disk, samples);
+        }
+    }
+
+    /// Keeps the whole units among the first `end` bytes of the first chunk, in case that they do not arrive.
+    fn keep_written(&mut self, end: usize) {
+        self.window.set_bound(self.target.resend_bytes());
+        if let Some(chunk) = self.chunks.front() {
+            self.window.keep(chunk, end);
+            // Told before they are counted as sent: what is beyond doubt has arrived.
+            self.target.set_in_doubt(self.window.samples());
         }
     }
 
@@ -173,6 +308,20 @@ impl<'a> Outbox<'a> {
         while self.chunks.front().is_some_and(Chunk::is_empty) {
             self.drop_first();
         }
+    }
+
+    /// The next process, if there is one, gets what this one has not sent and has no disk for. What a reload
+    /// has taken out had its time.
+    async fn hand_over(&mut self) {
+        let Some(heir) = self.shared.heir() else { return };
+        if self.target.link.is_some() || self.target.end_reason() == Shed::Retired {
+            return;
+        }
+        self.cut();
+        let mut chunks: Vec<_> = self.chunks.drain(..).collect();
+        self.target.queue.end_into(&mut chunks);
+        handover::hand_chunks(&heir, self.target, self.shared, &mut chunks).await;
+        self.chunks.extend(chunks);
     }
 
     /// The time is over. What is left stays on disk or goes there; without a spool it is shed, and said so.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use coco_ring::{Algorithm, Member, Members, Place, Ring, Weight};
 use coco_router::plan::{
-    Address, KeyRule, ListenerPlan, ListenerProtocol, OnFull, TargetPlan, TargetProtocol, TierPlan,
+    Address, KeyRule, ListenerPlan, ListenerProtocol, OnFull, Probe, Replay, TargetPlan,
+    TargetProtocol, TierPlan,
 };
 use coco_wire::names::Names;
 
@@ -29,6 +30,7 @@ pub(crate) fn tier(
         id: format!("{name}-{port}"),
         label: format!("127.0.0.1:{port}"),
         address: Address { host: "127.0.0.1".to_owned(), port },
+        probe: Probe::None,
     };
     TierPlan {
         name: name.to_owned(),
@@ -38,7 +40,9 @@ pub(crate) fn tier(
         ring: Ring::build(Algorithm::Xxh3, &members, replicas).unwrap(),
         targets: ports.iter().map(target).collect(),
         queue_bytes: 16 << 20,
+        resend_bytes: 1 << 20,
         on_full: OnFull::Block,
+        replay: Replay::InOrder,
         block_timeout: LONG,
         datagram_bytes_max: 1452,
     }

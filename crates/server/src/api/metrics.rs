@@ -10,6 +10,7 @@ use axum::{
 use coco_router::{Handle, telemetry};
 
 use super::Api;
+use crate::log;
 
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let text = render(&api);
@@ -47,17 +48,34 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
     let mut queued = Vec::new();
     let mut bytes = Vec::new();
     let mut in_flight = Vec::new();
+    let mut states = Vec::new();
+    let mut in_doubt = Vec::new();
+    let mut spool = [(); 4].map(|()| Vec::new());
     for tier in &ledger.tiers {
         for target in &tier.targets {
             let labels = vec![("tier", tier.name.clone()), ("target", target.label.clone())];
             queued.push((labels.clone(), float(target.queued)));
             let queued_bytes = u64::try_from(target.queued_bytes).unwrap_or(u64::MAX);
             bytes.push((labels.clone(), float(queued_bytes)));
-            in_flight.push((labels, float(target.in_flight)));
+            in_flight.push((labels.clone(), float(target.in_flight)));
+            in_doubt.push((labels.clone(), float(target.in_doubt)));
+            if let Some(facts) = target.spool {
+                let values =
+                    [Some(target.spooled), Some(facts.bytes), Some(facts.age()), facts.eta];
+                for (rows, value) in spool.iter_mut().zip(values) {
+                    rows.extend(value.map(|value| (labels.clone(), float(value))));
+                }
+            }
+            let labels = [labels, vec![("state", target.state.to_owned())]].concat();
+            states.push((labels, float(target.state_seconds)));
         }
     }
+    let [depth, on_disk, oldest, eta] = spool;
     let (mut keys, mut series, mut rings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut doubts = Vec::new();
     for tier in handle.tiers() {
+        let doubt = u64::from(tier.suspect_self);
+        doubts.push((vec![("tier", tier.name.clone())], float(doubt)));
         let (hash, digest) = (tier.ring.algorithm().to_string(), tier.digest.clone());
         rings.push((vec![("tier", tier.name.clone()), ("hash", hash), ("digest", digest)], 1.0));
         let counts = tier.labels.iter().zip(&tier.keys).zip(&tier.series);
@@ -73,6 +91,25 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
         ("coco_target_queued", "Samples waiting for the target.", queued),
         ("coco_target_queued_bytes", "Bytes waiting for the target.", bytes),
         ("coco_target_in_flight", "Samples taken from the queue and not yet sent.", in_flight),
+        ("coco_target_state_seconds", "For how long the target has been in this state.", states),
+        (
+            "coco_tier_suspect_self",
+            "1 while most of the tier, which went down at once, is down: the fault is probably on this side.",
+            doubts,
+        ),
+        (
+            "coco_target_in_doubt",
+            "Samples sent that are kept to be sent again if the connection breaks.",
+            in_doubt,
+        ),
+        ("coco_spool_depth", "Samples on disk for the target.", depth),
+        ("coco_spool_bytes", "Bytes on disk for the target.", on_disk),
+        ("coco_spool_oldest_age_seconds", "How long ago its oldest sample was spooled.", oldest),
+        (
+            "coco_spool_eta_seconds",
+            "Seconds until nothing waits for it; absent while nobody can tell.",
+            eta,
+        ),
         ("coco_hash_keys", "Distinct keys (collectd hosts, Graphite names) of the target.", keys),
         ("coco_hash_series", "Distinct series of the target.", series),
         ("coco_ring_info", "1; the labels tell the ring of the tier.", rings),
@@ -93,6 +130,11 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             one(u64::try_from(handle.memory()).unwrap_or(u64::MAX)),
         ),
         ("coco_connections", "Open client connections.", one(connections)),
+        (
+            "coco_log_dropped",
+            "Lines of the log that were not written because standard error took none.",
+            one(log::dropped()),
+        ),
         ("coco_process_start_time_seconds", "Unix time of the start.", one(started_unix)),
         (
             "coco_last_reload_time_seconds",

@@ -15,7 +15,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 
 use super::reload::Peer;
@@ -29,6 +29,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest life of a connection, kept alive or not.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest time for the requests under way at a hand-over.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Longest request head, in bytes; the least that the HTTP library can do.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
@@ -39,11 +42,17 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\nContent-Length: 34\r\nConnection: close\r\n\r\n\
     {\"error\": \"too many connections\"}\n";
 
-/// Serves until the task is dropped.
-pub(crate) async fn serve(listener: TcpListener, router: Router) {
+/// Serves until `stop` turns true; then no new connections are taken, and those that are open end with their
+/// present request, within [`CLOSE_TIMEOUT`].
+pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let stops = stop.clone();
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "API cannot accept");
@@ -56,15 +65,30 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) {
             let _sent: std::io::Result<usize> = stream.try_write(BUSY);
             continue;
         };
-        let router = router.clone();
+        let (router, stop) = (router.clone(), stops.clone());
         tokio::spawn(async move {
-            connection(stream, Peer(peer), router).await;
+            connection(stream, Peer(peer), router, stop).await;
             drop(permit);
         });
     }
+    drop(listener);
+    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    // Whoever takes longer is cut off with the process.
+    drop(tokio::time::timeout(CLOSE_TIMEOUT, permits.acquire_many(all)).await);
 }
 
-async fn connection(stream: TcpStream, peer: Peer, router: Router) {
+/// Whether to stop.
+type Stop = watch::Receiver<bool>;
+
+/// Returns when it is time to stop.
+async fn stopped(stop: &mut Stop) {
+    if stop.wait_for(|&stops| stops).await.is_err() {
+        // Whoever could say so is gone.
+        std::future::pending().await
+    }
+}
+
+async fn connection(stream: TcpStream, peer: Peer, router: Router, mut stop: Stop) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
@@ -75,8 +99,16 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router) {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
+    let served = async {
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = &mut connection => return ended,
+            () = stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    };
     // A client that does not read its answers must not keep its place for ever.
-    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+    match tokio::time::timeout(CONNECTION_TIMEOUT, served).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "API connection ended"),
         Err(_) => tracing::debug!("API connection closed: its time is over"),

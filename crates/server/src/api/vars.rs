@@ -8,6 +8,7 @@ use coco_router::{Handle, Ledger, Shed, TargetFates, TierView, telemetry};
 use serde_json::{Map, Value, json};
 
 use super::{Api, json as answer};
+use crate::log;
 
 pub(super) async fn vars(State(api): State<Api>) -> Response {
     let cmdline: Vec<_> =
@@ -53,11 +54,17 @@ fn coco(api: &Api) -> Value {
             ("hash.metrics", by_target(&tiers, |tier| &tier.series)),
             ("hash.metrics_per_host", object(tiers.iter().map(|t| (t.name.clone(), per_host(t))))),
             ("hash.estimated", u64::from(api.handle.is_estimated()).into()),
+            ("tier", object(tiers.iter().map(|tier| (tier.name.clone(), doubt(tier))))),
         ] {
             all.insert(name.to_owned(), value);
         }
     }
     all
+}
+
+/// Whether most of a tier went down at once.
+fn doubt(tier: &TierView) -> Value {
+    json!({ "suspect_self": u64::from(tier.suspect_self) })
 }
 
 /// All but the numbers of distinct keys, for which every host has to be looked at.
@@ -78,6 +85,7 @@ pub(super) fn counters(api: &Api) -> Value {
             "raw": listeners().map(|l| l.raw).sum::<u64>(),
             "decoded": listeners().map(|l| l.decoded).sum::<u64>(),
             "kernel_dropped": kernel_dropped,
+            "probes": listeners().map(|l| l.probes).sum::<u64>(),
         },
         "listen.rejected": rejected(&ledger),
         "filter": {
@@ -113,6 +121,7 @@ pub(super) fn counters(api: &Api) -> Value {
         "ledger.residual": ledger.residual(),
         "ledger.faults": handle.registry().counter(telemetry::LEDGER_FAULTS, &[]).get(),
         "queues.bytes": handle.memory(),
+        "spool": spools(targets()),
         "connections": handle.connections(),
         "target": object(past.into_iter().chain(present).map(|t| (t.label.clone(), target(t)))),
         "process": {
@@ -121,8 +130,11 @@ pub(super) fn counters(api: &Api) -> Value {
             "heartbeat_age": handle.silence().as_secs_f64(),
             "reloads": handle.registry().counter(telemetry::RELOADS, &[]).get(),
             "reload_failures": handle.registry().counter(telemetry::RELOAD_FAILURES, &[]).get(),
+            "upgrades": handle.registry().counter(telemetry::UPGRADES, &[]).get(),
+            "upgrade_failures": handle.registry().counter(telemetry::UPGRADE_FAILURES, &[]).get(),
             "last_reload": api.status.last().unwrap_or_default(),
             "epoch": handle.epoch(),
+            "log_dropped": log::dropped(),
         },
     })
 }
@@ -162,24 +174,58 @@ fn shed(ledger: &Ledger, why: Shed) -> Value {
 fn fates(target: &TargetFates) -> Value {
     let numbers = [
         ("offered", target.offered),
-        ("sent_live", target.sent),
+        ("sent_live", target.sent - target.replayed),
+        ("spooled", target.to_disk),
+        ("replayed", target.replayed),
         ("queued", target.queued),
         ("in_flight", target.in_flight),
+        ("in_doubt", target.in_doubt),
+        ("resent", target.resent),
     ];
     let numbers = numbers.into_iter().map(|(name, count)| (name.to_owned(), count.into()));
     let shed = target.shed.iter().map(|(why, count)| (format!("shed_{why}"), (*count).into()));
     object(numbers.chain(shed))
 }
 
-/// The state as a number: 0 connecting, 1 up, 2 unknown (UDP), 3 removed.
+/// What is on disk, by target; one that stands in two tiers has the sums, and the greater of the times.
+/// `eta` is not there while nobody can tell.
+fn spools<'a>(targets: impl Iterator<Item = &'a TargetFates>) -> Value {
+    let mut spools: Map<String, Value> = Map::new();
+    for (target, facts) in targets.filter_map(|target| Some((target, target.spool?))) {
+        let place = spools.entry(target.label.clone()).or_insert_with(|| json!({}));
+        let mut put = |key: &str, value: u64, join: fn(u64, u64) -> u64| {
+            let before = place[key].as_u64().unwrap_or_default();
+            place[key] = join(before, value).into();
+        };
+        put("depth", target.spooled, u64::wrapping_add);
+        put("bytes", facts.bytes, u64::wrapping_add);
+        put("oldest_age", facts.age(), u64::max);
+        if let Some(eta) = facts.eta {
+            put("eta", eta, u64::max);
+        }
+    }
+    Value::Object(spools)
+}
+
+/// The state as a number: 0 connecting, 1 up, 2 unknown (UDP), 3 removed, 4 down, 5 suspect, 6 loop; and
+/// for how many seconds it has been so.
 fn target(target: &TargetFates) -> Value {
     let state = match target.state {
         "up" => 1,
         "unknown" => 2,
         "removed" => 3,
+        "down" => 4,
+        "suspect" => 5,
+        "loop" => 6,
         _ => 0,
     };
-    json!({ "state": state, "refused": target.write_errors })
+    json!({
+        "state": state,
+        "since": target.state_seconds,
+        "refused": target.write_errors,
+        "probe_ok": target.probe_ok,
+        "probe_fail": target.probe_failed,
+    })
 }
 
 /// A count by target; where a target stands in two tiers, the larger one.

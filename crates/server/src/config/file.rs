@@ -75,8 +75,11 @@ pub(super) struct Tier {
     pub(super) replicas: Option<Leaf>,
     pub(super) queue: Option<Leaf>,
     pub(super) on_full: Option<Leaf>,
+    pub(super) replay: Option<Leaf>,
     pub(super) block_timeout: Option<Leaf>,
+    pub(super) resend: Option<Leaf>,
     pub(super) max_packet_size: Option<Leaf>,
+    pub(super) probe: Option<Leaf>,
     pub(super) targets: Option<Node<Target>>,
 }
 
@@ -90,6 +93,7 @@ pub(super) struct Target {
     pub(super) hash_as: Option<Leaf>,
     pub(super) weight: Option<Leaf>,
     pub(super) zone: Option<Leaf>,
+    pub(super) probe: Option<Leaf>,
 }
 
 /// `[spool]`
@@ -100,6 +104,8 @@ pub(super) struct Spool {
     pub(super) per_target: Option<Leaf>,
     pub(super) max_age: Option<Leaf>,
     pub(super) sync: Option<Leaf>,
+    pub(super) replay_rate: Option<Leaf>,
+    pub(super) on_change: Option<Leaf>,
 }
 
 /// `[api]`
@@ -128,7 +134,9 @@ pub(super) struct Limits {
     pub(super) queue: Option<Leaf>,
     pub(super) block_timeout: Option<Leaf>,
     pub(super) drain_timeout: Option<Leaf>,
+    pub(super) drain_delay: Option<Leaf>,
     pub(super) line: Option<Leaf>,
+    pub(super) resend: Option<Leaf>,
     pub(super) connections: Option<Leaf>,
     pub(super) memory: Option<Leaf>,
     pub(super) series: Option<Leaf>,
@@ -148,8 +156,8 @@ pub(super) enum Node<T> {
     Table(T),
     /// A boolean.
     Flag(bool),
-    /// A float: no key takes one.
-    Other,
+    /// A float.
+    Float(f64),
 }
 
 /// A value where no table is expected.
@@ -201,8 +209,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NodeVisitor<T> {
         Ok(Node::Integer(number.to_string()))
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Node::Other)
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Node::Float(number))
     }
 
     fn visit_bool<E: Error>(self, flag: bool) -> Result<Self::Value, E> {

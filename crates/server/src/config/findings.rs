@@ -82,7 +82,7 @@ impl<'d> Findings<'d> {
     ) -> Option<&'f T> {
         match node? {
             Node::Table(table) => Some(table),
-            Node::Text(_) | Node::Integer(_) | Node::List(_) | Node::Flag(_) | Node::Other => {
+            Node::Text(_) | Node::Integer(_) | Node::List(_) | Node::Flag(_) | Node::Float(_) => {
                 self.wrong_type(at, &format!("a table, [{at}]"));
                 None
             }
@@ -146,7 +146,7 @@ pub(super) fn text(leaf: &Leaf) -> Result<&str, Refusal> {
     match leaf {
         Node::Text(text) if text.is_empty() => Err(Refusal::Value("the text is empty".to_owned())),
         Node::Text(text) => Ok(text),
-        Node::Integer(_) | Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Other => {
+        Node::Integer(_) | Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Float(_) => {
             Err(Refusal::Type("text".to_owned()))
         }
     }
@@ -173,7 +173,7 @@ pub(super) fn name(leaf: &Leaf) -> Result<String, Refusal> {
 pub(super) fn flag(leaf: &Leaf) -> Result<bool, Refusal> {
     match leaf {
         Node::Flag(flag) => Ok(*flag),
-        Node::Text(_) | Node::Integer(_) | Node::List(_) | Node::Table(_) | Node::Other => {
+        Node::Text(_) | Node::Integer(_) | Node::List(_) | Node::Table(_) | Node::Float(_) => {
             Err(Refusal::Type("true or false".to_owned()))
         }
     }
@@ -190,7 +190,7 @@ pub(super) fn integer(range: RangeInclusive<u64>) -> impl Fn(&Leaf) -> Result<u6
                 range.end()
             ))),
         },
-        Node::Text(_) | Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Other => {
+        Node::Text(_) | Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Float(_) => {
             Err(Refusal::Type(format!("a whole number in {}..{}", range.start(), range.end())))
         }
     }
@@ -208,7 +208,7 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Leaf) -> Result<usize
                 })?;
                 (Some(bytes), text.to_owned())
             }
-            Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Other => {
+            Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Float(_) => {
                 return Err(Refusal::Type("a size such as \"64MiB\"".to_owned()));
             }
         };
@@ -225,6 +225,16 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Leaf) -> Result<usize
 
 /// Reads a duration of more than nothing and no more than a day.
 pub(super) fn duration(leaf: &Leaf) -> Result<Duration, Refusal> {
+    let duration = duration_or_none(leaf)?;
+    if duration.is_zero() {
+        let text = words::quoted(text(leaf)?);
+        return Err(Refusal::Value(format!("{text} must be more than zero")));
+    }
+    Ok(duration)
+}
+
+/// Reads a duration of no more than a day.
+pub(super) fn duration_or_none(leaf: &Leaf) -> Result<Duration, Refusal> {
     let Node::Text(_) = leaf else {
         return Err(Refusal::Type("text with a unit, such as \"10s\"".to_owned()));
     };
@@ -232,9 +242,6 @@ pub(super) fn duration(leaf: &Leaf) -> Result<Duration, Refusal> {
     let duration = units::duration(text).map_err(|why| {
         Refusal::Value(format!("{} is not a duration: {why}", words::quoted(text)))
     })?;
-    if duration.is_zero() {
-        return Err(Refusal::Value(format!("{} must be more than zero", words::quoted(text))));
-    }
     if duration > DURATION_MAX {
         return Err(Refusal::Value(format!("{} is more than 24h", words::quoted(text))));
     }

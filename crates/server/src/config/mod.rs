@@ -39,6 +39,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How often the process records its own numbers.
     pub measure_interval: Duration,
+    /// How long a process that was told to stop by SIGTERM goes on, while `/readyz` says that it stops.
+    pub drain_delay: Duration,
     /// What an operator should know about this file, each on one line with its place; no faults.
     pub notes: Vec<String>,
 }

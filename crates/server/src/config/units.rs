@@ -162,7 +162,9 @@ const GO_NANOS_MAX: u64 = i64::MAX.unsigned_abs();
 const DURATION_UNITS: &str = "ns, us, ms, s, m or h";
 
 /// Units of size, the largest first.
-const SIZE_UNITS: [(&str, u64); 7] = [
+const SIZE_UNITS: [(&str, u64); 9] = [
+    ("PiB", 1 << 50),
+    ("TiB", 1 << 40),
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
     ("KiB", 1 << 10),
@@ -172,7 +174,7 @@ const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-const SIZE_UNITS_TEXT: &str = "B, KiB, MiB, GiB, KB, MB or GB";
+const SIZE_UNITS_TEXT: &str = "B, KiB, MiB, GiB, TiB, PiB, KB, MB or GB";
 
 #[cfg(test)]
 mod tests {

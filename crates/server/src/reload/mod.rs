@@ -26,7 +26,10 @@ use tokio::{
 pub(crate) use outcome::Outcome;
 pub(crate) use status::Status;
 
-use crate::config::{Config, ConfigError};
+use crate::{
+    config::{Config, ConfigError},
+    notify::Notifier,
+};
 
 /// The least time between the beginnings of two reloads.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -62,6 +65,7 @@ pub(crate) struct Reloader {
     pub(crate) status: Arc<Status>,
     /// SIGHUP.
     pub(crate) hangup: Signal,
+    pub(crate) notifier: Notifier,
 }
 
 impl Reloader {
@@ -90,7 +94,14 @@ impl Reloader {
             while let Ok(request) = requests.try_recv() {
                 waiting.push(request);
             }
+            self.notifier.reloading();
             let outcome = Arc::new(self.reload().await);
+            self.notifier.ready(match *outcome {
+                Outcome::Done { .. } => "running; reloaded",
+                Outcome::Faulty(_) | Outcome::Failed(_) | Outcome::NoFile => {
+                    "running; the last reload changed nothing"
+                }
+            });
             self.account(&outcome, &good, &bad);
             for request in waiting {
                 // Whoever asked may be gone.
@@ -108,7 +119,7 @@ impl Reloader {
             Ok(Err(error)) => return Outcome::Faulty(error),
             Err(error) => return Outcome::Failed(error.to_string()),
         };
-        let Config { plan, api, drain_timeout, measure_interval, notes } = config;
+        let Config { plan, api, drain_timeout, drain_delay, measure_interval, notes } = config;
         match self.handle.reload(plan, drain_timeout).await {
             Ok(mut changes) => {
                 if api != self.api {
@@ -119,6 +130,9 @@ impl Reloader {
                 }
                 if self.status.set_drain_timeout(drain_timeout) {
                     changes.limits.push("drain_timeout");
+                }
+                if self.status.set_drain_delay(drain_delay) {
+                    changes.limits.push("drain_delay");
                 }
                 Outcome::Done { changes: Box::new(changes), notes }
             }

@@ -11,12 +11,17 @@ pub(crate) struct Status {
     /// Unix second of the last good reload; 0: there was none.
     last: AtomicU64,
     drain_timeout_ms: AtomicU64,
+    drain_delay_ms: AtomicU64,
 }
 
 impl Status {
     /// Before the first reload.
-    pub(crate) fn new(drain_timeout: Duration) -> Self {
-        Self { last: AtomicU64::new(0), drain_timeout_ms: AtomicU64::new(millis(drain_timeout)) }
+    pub(crate) fn new(drain_timeout: Duration, drain_delay: Duration) -> Self {
+        Self {
+            last: AtomicU64::new(0),
+            drain_timeout_ms: AtomicU64::new(millis(drain_timeout)),
+            drain_delay_ms: AtomicU64::new(millis(drain_delay)),
+        }
     }
 
     /// Unix second of the last good reload.
@@ -31,6 +36,16 @@ impl Status {
     /// How long a stop may take, by the configuration in force.
     pub(crate) fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms.load(Ordering::Relaxed))
+    }
+
+    /// How long a stop waits before it begins.
+    pub(crate) fn drain_delay(&self) -> Duration {
+        Duration::from_millis(self.drain_delay_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets it, to the millisecond; `true` if it was another.
+    pub(super) fn set_drain_delay(&self, delay: Duration) -> bool {
+        self.drain_delay_ms.swap(millis(delay), Ordering::Relaxed) != millis(delay)
     }
 
     /// Sets it, to the millisecond; `true` if it was another.

@@ -201,6 +201,14 @@ impl<D: Disk> Spool<D> {
         }
     }
 
+    /// Makes what was appended safe from a crash of the machine, now; `false` if that failed for some of it,
+    /// which is in the counters.
+    pub fn sync(&mut self) -> bool {
+        let errors_before = self.counts.sync_errors;
+        self.sync_active();
+        self.counts.sync_errors == errors_before
+    }
+
     /// Syncs what was appended and saves the position.
     ///
     /// # Errors

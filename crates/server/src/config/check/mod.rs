@@ -7,6 +7,7 @@ mod filter;
 mod listeners;
 mod names;
 mod notes;
+mod probe;
 mod ring;
 mod ring_notes;
 mod spool;
@@ -44,14 +45,15 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let limits = process.limits;
     let plan = Plan { listeners: listeners.plans, blacklist, tiers, limits, spool };
     notes::notes(&plan, findings);
-    let drain_timeout = process.drain_timeout;
-    Config { plan, api, drain_timeout, measure_interval, notes: Vec::new() }
+    let (drain_timeout, drain_delay) = (process.drain_timeout, process.drain_delay);
+    Config { plan, api, drain_timeout, drain_delay, measure_interval, notes: Vec::new() }
 }
 
 /// `[limits]`: bounds of the process, and what tiers take when they say nothing.
 struct Process {
     limits: Limits,
     drain_timeout: Duration,
+    drain_delay: Duration,
     queue_bytes: usize,
     block_timeout: Duration,
 }
@@ -70,6 +72,7 @@ fn process(
     let queue_bytes = size("queue", &section.queue, tiers::QUEUE_BYTES, QUEUE_BYTES_DEFAULT);
     let line_bytes_max = size("line", &section.line, 64..=64 << 10, default.line_bytes_max);
     let memory_bytes_max = size("memory", &section.memory, MEMORY_BYTES, default.memory_bytes_max);
+    let resend_bytes = size("resend", &section.resend, tiers::RESEND_BYTES, default.resend_bytes);
     let mut count = |key, leaf: &Option<Leaf>, range, default| {
         let read = findings.read(&at.key(key), leaf.as_ref(), findings::integer(range));
         read.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
@@ -78,12 +81,25 @@ fn process(
         count("connections", &section.connections, 1..=1_000_000, default.connections_max);
     let series_max = count("series", &section.series, 1_000..=1_000_000_000, default.series_max);
     let names_max = count("names", &section.names, 0..=1_000_000, default.names_max);
+    let drain_delay = findings.read(
+        &at.key("drain_delay"),
+        section.drain_delay.as_ref(),
+        findings::duration_or_none,
+    );
     let mut time = |key, leaf: &Option<Leaf>, default| {
         findings.read(&at.key(key), leaf.as_ref(), findings::duration).unwrap_or(default)
     };
     Process {
-        limits: Limits { line_bytes_max, connections_max, memory_bytes_max, series_max, names_max },
+        limits: Limits {
+            line_bytes_max,
+            memory_bytes_max,
+            resend_bytes,
+            connections_max,
+            series_max,
+            names_max,
+        },
         drain_timeout: time("drain_timeout", &section.drain_timeout, DRAIN_TIMEOUT_DEFAULT),
+        drain_delay: drain_delay.unwrap_or_default(),
         queue_bytes,
         block_timeout: time("block_timeout", &section.block_timeout, BLOCK_TIMEOUT_DEFAULT),
     }
@@ -133,7 +149,7 @@ fn remote_port(leaf: &Leaf) -> Result<u16, Refusal> {
     let digits = match leaf {
         Node::Integer(number) => number.clone(),
         Node::Text(_) => findings::text(leaf)?.to_owned(),
-        Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Other => {
+        Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Float(_) => {
             return Err(Refusal::Type("a port such as \"29292\"".to_owned()));
         }
     };

@@ -97,7 +97,7 @@ fn allowed(leaf: &Leaf) -> Result<Allowed, Refusal> {
     // Empty is good: letters, digits and dots are left.
     let text = match leaf {
         Node::Text(text) => text,
-        Node::Integer(_) | Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Other => {
+        Node::Integer(_) | Node::List(_) | Node::Table(_) | Node::Flag(_) | Node::Float(_) => {
             return Err(Refusal::Type("characters such as \"-_:#\"".to_owned()));
         }
     };

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use coco_ring::{Member, Place, Weight};
-use coco_router::plan::{Address, TargetPlan};
+use coco_router::plan::{Address, Probe, TargetPlan};
+
+use super::probe;
 
 use crate::config::{
     address,
@@ -21,6 +23,8 @@ pub(super) struct Target {
     pub(super) member: Member,
     /// Its place is not that of its address.
     pub(super) hash_as: bool,
+    /// Its own, if it has one; the host may be empty.
+    pub(super) probe: Option<Probe>,
 }
 
 /// How the targets of a tier are written.
@@ -47,7 +51,9 @@ pub(super) fn targets(
             findings.fault(at, "no targets; give one or more, as targets = [\"10.0.0.1:25826\"]");
             return Vec::new();
         }
-        Some(Node::Text(_) | Node::Integer(_) | Node::Table(_) | Node::Flag(_) | Node::Other) => {
+        Some(
+            Node::Text(_) | Node::Integer(_) | Node::Table(_) | Node::Flag(_) | Node::Float(_),
+        ) => {
             findings.wrong_type(at, "an array of targets");
             return Vec::new();
         }
@@ -78,10 +84,10 @@ fn target(
             let (plan, place) = findings.read(&at, Some(&leaf), |leaf| plan_of(leaf, form))?;
             let (id, weight) = (plan.id.clone(), Weight::default());
             let member = Member { id, weight, zone: None, place };
-            Some(Target { at, plan, member, hash_as: false })
+            Some(Target { at, plan, member, hash_as: false, probe: None })
         }
         Node::Table(table) => from_table(table, at, form, findings),
-        Node::Integer(_) | Node::List(_) | Node::Flag(_) | Node::Other => {
+        Node::Integer(_) | Node::List(_) | Node::Flag(_) | Node::Float(_) => {
             findings.wrong_type(&at, "a target: text, or a table with its address");
             None
         }
@@ -100,6 +106,7 @@ fn from_table(
     let zone = findings.read(&at.key("zone"), table.zone.as_ref(), findings::name);
     let index = findings.read(&at.key("index"), table.index.as_ref(), index);
     let hash_as = findings.read(&at.key("hash_as"), table.hash_as.as_ref(), hash_as);
+    let probe = findings.read(&at.key("probe"), table.probe.as_ref(), probe::probe);
     let embedded = match form {
         Form::Name => true,
         Form::Address => false,
@@ -124,7 +131,7 @@ fn from_table(
     }
     let (id, weight) = (plan.id.clone(), weight.unwrap_or_default());
     let member = Member { id, weight, zone, place: Place { index, ..place } };
-    Some(Target { at, plan, member, hash_as: is_other })
+    Some(Target { at, plan, member, hash_as: is_other, probe })
 }
 
 fn embedded_plan(
@@ -182,7 +189,7 @@ fn plan_of(leaf: &Leaf, form: Form) -> Result<(TargetPlan, Place), Refusal> {
 fn addressed(leaf: &Leaf) -> Result<(TargetPlan, Place), Refusal> {
     let text = findings::address_text(leaf, "10.0.0.1:25826")?;
     let (address, place) = address_and_place(text)?;
-    Ok((TargetPlan { id: text.to_owned(), label: text.to_owned(), address }, place))
+    Ok((plan(text, address), place))
 }
 
 fn address_and_place(text: &str) -> Result<(Address, Place), Refusal> {
@@ -214,7 +221,13 @@ fn embedded_name(text: &str) -> Result<(TargetPlan, Place), Refusal> {
 /// A target in this process has no place that another relay could hash.
 fn embedded(name: &str) -> (TargetPlan, Place) {
     let address = Address { host: name.to_owned(), port: 0 };
-    (TargetPlan { id: name.to_owned(), label: name.to_owned(), address }, Place::default())
+    (plan(name, address), Place::default())
+}
+
+/// A target under its text; its probe is given to it later.
+fn plan(text: &str, address: Address) -> TargetPlan {
+    let (id, label) = (text.to_owned(), text.to_owned());
+    TargetPlan { id, label, address, probe: Probe::None }
 }
 
 fn id(leaf: &Leaf) -> Result<String, Refusal> {

@@ -2,11 +2,11 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use coco_router::plan::{KeyRule, OnFull, TargetProtocol, TierPlan};
+use coco_router::plan::{KeyRule, OnFull, Replay, TargetProtocol, TierPlan};
 
 use super::{
     listeners::Socket,
-    names, ring,
+    names, probe, ring,
     targets::{self, Form, Target},
 };
 use crate::config::{
@@ -76,8 +76,10 @@ fn tier(
     let queue = section.queue.as_ref();
     let queue_bytes = findings.read(&at.key("queue"), queue, findings::size(QUEUE_BYTES));
     let on_full = on_full(section, at, protocol, around, findings);
+    let replay = replay(section, at, protocol, on_full, findings);
     let timeout = section.block_timeout.as_ref();
     let block_timeout = findings.read(&at.key("block_timeout"), timeout, findings::duration);
+    let resend_bytes = resend_bytes(section, at, protocol, findings);
     let datagram_bytes_max = datagram_bytes_max(section, at, protocol, findings);
     let form = match protocol {
         Some(TargetProtocol::Embedded) => Form::Name,
@@ -85,9 +87,13 @@ fn tier(
         None => Form::Either,
     };
     let faults_before = findings.fault_count();
-    let targets = targets::targets(section.targets.as_ref(), &at.key("targets"), form, findings);
+    let mut targets =
+        targets::targets(section.targets.as_ref(), &at.key("targets"), form, findings);
     let all_good = findings.fault_count() == faults_before;
+    let probe_at = at.key("probe");
+    let probe = findings.read(&probe_at, section.probe.as_ref(), probe::probe);
     if let Some(protocol) = protocol {
+        probe::give(&mut targets, (&probe_at, probe.as_ref()), protocol, findings);
         loops(&targets, at, protocol, around.sockets, findings);
     }
     let algorithm = ring::algorithm(section, at, protocol, findings);
@@ -102,7 +108,9 @@ fn tier(
         targets: targets.into_iter().map(|target| target.plan).collect(),
         queue_bytes: queue_bytes.unwrap_or(around.queue_bytes),
         on_full,
+        replay,
         block_timeout: block_timeout.unwrap_or(around.block_timeout),
+        resend_bytes,
         datagram_bytes_max,
     })
 }
@@ -175,6 +183,32 @@ fn on_full(
     read.unwrap_or(default)
 }
 
+/// What goes first to a target that comes back. RRD refuses what is older than what it has.
+fn replay(
+    section: &file::Tier,
+    at: &KeyPath,
+    protocol: Option<TargetProtocol>,
+    on_full: OnFull,
+    findings: &mut Findings<'_>,
+) -> Replay {
+    let at = at.key("replay");
+    let read = findings.read(&at, section.replay.as_ref(), findings::choice(&REPLAYS));
+    let takes_any_order = match protocol {
+        Some(TargetProtocol::LineTcp | TargetProtocol::LineUdp | TargetProtocol::Pickle) => true,
+        Some(TargetProtocol::Collectd | TargetProtocol::Embedded) => false,
+        None => true,
+    };
+    if read == Some(Replay::LiveFirst) && !takes_any_order {
+        findings.fault(&at, "only Graphite targets take older samples behind newer ones");
+    } else if section.replay.is_some() && on_full != OnFull::Spool {
+        findings.fault(
+            &at,
+            "nothing of this tier is on disk; on_full = \"spool\" is what `replay` is for",
+        );
+    }
+    read.unwrap_or(Replay::InOrder)
+}
+
 /// The largest datagram, where datagrams are sent at all.
 fn datagram_bytes_max(
     section: &file::Tier,
@@ -193,6 +227,25 @@ fn datagram_bytes_max(
         findings.fault(&at, "only UDP targets have a largest packet; leave the key out");
     }
     read.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(DATAGRAM_BYTES_DEFAULT)
+}
+
+/// How much is kept of what was written, where that can be known to be lost.
+fn resend_bytes(
+    section: &file::Tier,
+    at: &KeyPath,
+    protocol: Option<TargetProtocol>,
+    findings: &mut Findings<'_>,
+) -> usize {
+    let at = at.key("resend");
+    let leaf = section.resend.as_ref();
+    let read = findings.read(&at, leaf, findings::size(RESEND_BYTES));
+    if leaf.is_some() && protocol.is_some_and(|protocol| !protocol.has_connections()) {
+        findings.fault(
+            &at,
+            "only TCP targets are sent again what a connection lost; leave the key out",
+        );
+    }
+    read.unwrap_or(RESEND_BYTES_DEFAULT)
 }
 
 /// Names the targets that are our own sockets, and notes those that may be.
@@ -231,6 +284,12 @@ fn loops(
 /// Less would shed at every hiccup; more is a typing error.
 pub(super) const QUEUE_BYTES: RangeInclusive<u64> = 64 << 10..=64 << 30;
 
+/// 0 keeps nothing; more than the largest queue is a typing error.
+pub(super) const RESEND_BYTES: RangeInclusive<u64> = 0..=64 << 30;
+
+/// What a target that was killed had not read, on a machine with Linux' usual buffers.
+const RESEND_BYTES_DEFAULT: usize = 1 << 20;
+
 /// What collectd takes for its `MaxPacketSize`, up to the largest UDP payload over IPv4.
 const DATAGRAM_BYTES: RangeInclusive<u64> = 1024..=65_507;
 
@@ -258,5 +317,8 @@ const ON_FULL: [(&str, OnFull); 4] = [
     ("shed_oldest", OnFull::ShedOldest),
     ("shed_newest", OnFull::ShedNewest),
 ];
+
+const REPLAYS: [(&str, Replay); 2] =
+    [("in_order", Replay::InOrder), ("live_first", Replay::LiveFirst)];
 
 const KEYS: [(&str, KeyRule); 2] = [("host", KeyRule::Host), ("series", KeyRule::Series)];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coco_ring::Algorithm;
-use coco_router::plan::{KeyRule, Limits, ListenerProtocol, TargetPlan, TargetProtocol};
+use coco_router::plan::{KeyRule, Limits, ListenerProtocol, Probe, TargetPlan, TargetProtocol};
 
 use super::{Config, address, parse, with_tiers};
 
@@ -60,6 +60,41 @@ fn graphite_lines_come_over_tcp_and_udp() {
 }
 
 #[test]
+fn a_target_is_probed_as_it_says_else_as_its_tier_says_else_as_its_protocol_does() {
+    let config = parse(&with_tiers(
+        "[tiers.a]\nprobe = \"tcp:8080\"\ntargets = [\n\
+         \"a:1\", { address = \"b:1\", probe = \"http://:8080/up?x=1\" },\n\
+         { address = \"[::1]:1\", probe = \"http://[::2]\" }, { address = \"d:1\", probe = \"none\" },\n\
+         { address = \"e:1\", probe = \"rrdcached::42217\" },\n\
+         { address = \"f:1\", probe = \"rrdcached:unix:/run/rrdcached.sock\" },\n\
+         { address = \"g:1\", probe = \"rrdcached:h:9\" }, { address = \"h:1\", probe = \"udp\" } ]\n\
+         [tiers.b]\nprotocol = \"graphite\"\nproto = \"udp\"\ntargets = [\"a:1\"]\n\
+         [tiers.c]\nprotocol = \"graphite\"\ntargets = [\"a:1\"]",
+    ));
+    let probes: Vec<Vec<Probe>> = config
+        .plan
+        .tiers
+        .into_iter()
+        .map(|tier| tier.targets.into_iter().map(|target| target.probe).collect())
+        .collect();
+    let http = |host: &str, port, path: &str| Probe::Http {
+        address: address(host, port),
+        path: path.to_owned(),
+    };
+    let of_a = vec![
+        Probe::Tcp(address("a", 8080)),
+        http("b", 8080, "/up?x=1"),
+        http("::2", 80, "/"),
+        Probe::None,
+        Probe::Rrdcached(address("e", 42217)),
+        Probe::RrdcachedUnix("/run/rrdcached.sock".into()),
+        Probe::Rrdcached(address("h", 9)),
+        Probe::Udp,
+    ];
+    assert_eq!(probes, [of_a, vec![Probe::Udp], vec![Probe::None]]);
+}
+
+#[test]
 fn targets_are_texts_or_tables() {
     let config = parse(&with_tiers(
         "[tiers.a]\nreplicas = 2\ntargets = [\n\
@@ -70,6 +105,7 @@ fn targets_are_texts_or_tables() {
         id: id.to_owned(),
         label: label.to_owned(),
         address: address(host, 2003),
+        probe: Probe::Udp,
     };
     let tier = &config.plan.tiers[0];
     let expected = [
@@ -92,7 +128,7 @@ fn tiers_take_from_limits_what_they_do_not_say() {
          [tiers.b]\nhash = \"coco\"\nkey = \"series\"\nqueue = \"1GiB\"\nblock_timeout = \"1m30s\"\n\
          max_packet_size = 65507\ntargets = [\"a:1\"]\n\
          [limits]\nqueue = \"100KB\"\nblock_timeout = \"250ms\"\ndrain_timeout = \"1h\"\n\
-         line = 64\nconnections = 1\nmemory = \"3MiB\"\nseries = 1000",
+         drain_delay = \"15s\"\nline = 64\nconnections = 1\nmemory = \"3MiB\"\nseries = 1000",
     ));
     let (a, b) = (&config.plan.tiers[0], &config.plan.tiers[1]);
     assert_eq!((a.queue_bytes, a.block_timeout), (100_000, Duration::from_millis(250)));
@@ -100,15 +136,29 @@ fn tiers_take_from_limits_what_they_do_not_say() {
     assert_eq!((b.key, b.datagram_bytes_max), (KeyRule::Series, 65_507));
     assert_eq!(b.ring.algorithm(), Algorithm::Coco);
     assert_eq!(config.drain_timeout, Duration::from_secs(3600));
+    assert_eq!(config.drain_delay, Duration::from_secs(15));
     let limits = Limits {
         line_bytes_max: 64,
         connections_max: 1,
         memory_bytes_max: 3 << 20,
         series_max: 1000,
-        names_max: 10_000,
+        ..Limits::default()
     };
     assert_eq!(config.plan.limits, limits);
     assert_eq!(config.api, address("127.0.0.1", 9090));
+}
+
+#[test]
+fn targets_share_what_is_kept_to_be_sent_again() {
+    let config = parse(&with_tiers(
+        "[tiers.a]\nprotocol = \"graphite\"\ntargets = [\"a:1\", \"b:1\"]\n\
+         [tiers.b]\nprotocol = \"graphite-pickle\"\nresend = 70000\ntargets = [\"a:2\", \"b:2\"]\n\
+         [tiers.c]\nprotocol = \"graphite\"\nresend = 0\ntargets = [\"a:3\", \"b:3\"]\n\
+         [tiers.d]\ntargets = [\"a:4\"]\n\
+         [limits]\nresend = \"400KB\"",
+    ));
+    let bytes = config.plan.tiers.iter().map(|tier| config.plan.resend_bytes(tier));
+    assert_eq!(bytes.collect::<Vec<_>>(), [100_000, 70_000, 0, 0]);
 }
 
 #[test]

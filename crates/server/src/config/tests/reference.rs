@@ -16,9 +16,11 @@ fn the_reference_is_good_and_states_the_defaults() {
     assert_eq!(config.api, least.api);
     assert_eq!(config.drain_timeout, least.drain_timeout);
     assert_eq!(config.measure_interval, least.measure_interval);
+    assert_eq!(config.drain_delay, least.drain_delay);
     let [tier, default] = [&config, &least].map(|config| &config.plan.tiers[0]);
     assert_eq!(tier.queue_bytes, default.queue_bytes);
     assert_eq!(tier.block_timeout, default.block_timeout);
+    assert_eq!(tier.resend_bytes, default.resend_bytes);
     assert_eq!(tier.datagram_bytes_max, default.datagram_bytes_max);
     assert_eq!((tier.protocol, tier.key), (default.protocol, default.key));
     assert_eq!(tier.ring.algorithm(), default.ring.algorithm());
@@ -58,7 +60,7 @@ fn the_reference_has_every_key_also_those_left_out() {
     must("measure", keys::keys_of::<file::Measure>());
     must("limits", keys::keys_of::<file::Limits>());
     must("spool", keys::keys_of::<file::Spool>());
-    assert_eq!(keys::keys_of::<file::Tier>().len(), 16);
+    assert_eq!(keys::keys_of::<file::Tier>().len(), 17);
 }
 
 #[test]

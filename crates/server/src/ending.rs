@@ -1,0 +1,189 @@
+//! The end of a process: it waits for a signal, and then stops in order, or hands over to a new process.
+
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use anyhow::bail;
+use coco_router::{Running, plan::Address, telemetry};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    api::{Api, ledger_as_json},
+    handover::{Program, SocketSet, Successor},
+    notify::Notifier,
+    reload::Status,
+};
+
+/// What the writer to a new process may take when all else has ended.
+const LAST_PIECES_MAX: Duration = Duration::from_secs(10);
+
+/// Why a process ends.
+pub(crate) enum End {
+    /// This signal.
+    Stop(&'static str),
+    /// A new process is ready to take over.
+    HandOver(Successor),
+}
+
+/// Waits for the end, and starts new processes until one is ready to take over.
+pub(crate) async fn wait(
+    stops: &mut Stops,
+    mut upgrade: Signal,
+    running: &Running,
+    program: &Program,
+    (api_address, api_socket): &(Address, OwnedFd),
+    mut inheriting: Option<JoinHandle<()>>,
+) -> End {
+    let handle = running.handle();
+    let count = |metric| handle.registry().counter(metric, &[]);
+    let failed = |why: &str| {
+        count(telemetry::UPGRADE_FAILURES).add(1);
+        tracing::error!("not upgraded, and nothing has changed: {why}");
+    };
+    loop {
+        tokio::select! {
+            signal = stops.next() => return End::Stop(signal),
+            _ = upgrade.recv() => {}
+        }
+        if let Some(task) = inheriting.take() {
+            // One at a time: what this process is still given must not be in its way.
+            tokio::select! {
+                ended = task => drop(ended),
+                signal = stops.next() => return End::Stop(signal),
+            }
+        }
+        if std::process::id() == 1 {
+            failed("this is process 1, whose end ends all others: start a new container instead");
+            continue;
+        }
+        tracing::info!("upgrading: starting the program anew");
+        let attempt = async {
+            let mut held = running.hold().await.map_err(|error| error.to_string())?;
+            let api = api_socket.try_clone().map_err(|error| error.to_string())?;
+            let api = Some((api_address.clone(), api));
+            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), api };
+            let upgrades = count(telemetry::UPGRADES).get();
+            // Nothing is reloaded while `held` lives: what the new process was told stays true.
+            program.clone().start(set, upgrades).await
+        };
+        tokio::pin!(attempt);
+        let result = loop {
+            tokio::select! {
+                signal = stops.next() => return End::Stop(signal),
+                _ = upgrade.recv() => {
+                    tracing::warn!("SIGUSR2 is ignored: an upgrade is under way");
+                }
+                result = &mut attempt => break result,
+            }
+        };
+        match result {
+            Ok(successor) => return End::HandOver(successor),
+            Err(why) => failed(&why),
+        }
+    }
+}
+
+/// A process at work, to be ended.
+pub(crate) struct Service {
+    pub(crate) running: Running,
+    pub(crate) api: Api,
+    /// Ends `serving`.
+    pub(crate) api_stop: watch::Sender<bool>,
+    pub(crate) serving: JoinHandle<()>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) notifier: Notifier,
+}
+
+impl Service {
+    /// Stops in order.
+    pub(crate) async fn stop(self, signal: &'static str, stops: &mut Stops) -> anyhow::Result<()> {
+        let Self { running, api, api_stop: _api_stop, serving, status, notifier } = self;
+        api.set_draining();
+        notifier.stopping("sending what is held");
+        let drain_delay = status.drain_delay();
+        // Who presses Ctrl-C has no balancer that must see `/readyz` first.
+        if signal == "SIGTERM" && !drain_delay.is_zero() {
+            tracing::info!(signal, delay = ?drain_delay, "not ready any more; reading on for the delay");
+            if let Ok(signal) = timeout(drain_delay, stops.next()).await {
+                tracing::info!(signal, "the rest of the delay is skipped");
+            }
+        }
+        let drain_timeout = status.drain_timeout();
+        tracing::info!(signal, timeout = ?drain_timeout, "stopping: reading dry and sending what is held");
+        let drained = tokio::select! {
+            drained = running.drain(drain_timeout) => drained,
+            signal = stops.next() => bail!("{signal} while stopping: what was held is lost"),
+        };
+        serving.abort();
+        let ledger = ledger_as_json(&drained.ledger);
+        tracing::info!(residual = drained.ledger.residual(), %ledger, "stopped");
+        Ok(())
+    }
+
+    /// Hands over to a new process.
+    pub(crate) async fn hand_over(
+        self,
+        successor: Successor,
+        stops: &mut Stops,
+    ) -> anyhow::Result<()> {
+        let Self { running, api: _api, api_stop, serving, status: _status, notifier } = self;
+        let id = successor.id();
+        tracing::info!(process = id, "handing over");
+        // The new process has the API's socket: what comes to it waits there.
+        api_stop.send_replace(true);
+        notifier.main_is(id);
+        let (heir, all_sent) = successor.feed();
+        let hand_over = running.hand_over(heir);
+        tokio::pin!(hand_over);
+        // A hand-over is bounded, and a service manager stops both processes at once: the first signal waits.
+        let drained = tokio::select! {
+            drained = &mut hand_over => drained,
+            signal = stops.next() => {
+                tracing::warn!(signal, "handing over first, which takes some seconds; once more ends at once");
+                tokio::select! {
+                    drained = &mut hand_over => drained,
+                    signal = stops.next() => {
+                        bail!("{signal} while handing over: what was held is lost")
+                    }
+                }
+            }
+        };
+        let taken = timeout(LAST_PIECES_MAX, all_sent).await;
+        // It has ended within its own bound; an error would be a panic, which has ended the process.
+        drop(serving.await);
+        let ledger = ledger_as_json(&drained.ledger);
+        tracing::info!(residual = drained.ledger.residual(), %ledger, "handed over to process {id}");
+        match taken {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => {
+                bail!("process {id} took no more, and some was on its way: {error}")
+            }
+            Ok(Err(_)) | Err(_) => bail!("process {id} does not take what is left"),
+        }
+    }
+}
+
+/// The signals that stop the process.
+pub(crate) struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next one.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Upgrade by hand-over (SIGUSR2): the running process starts the program anew and gives it its sockets and
+//! clients, so that nobody notices.
+//!
+//! 1. The old process starts the program by the path that it had itself, with the same arguments, one end of
+//!    a channel as its standard input, and [`VARIABLE`] set ([`old`]). It sends its listening sockets.
+//! 2. The new process reads its configuration, opens what it was not given, and says that it is ready
+//!    ([`new`]). If it does not, nothing has changed.
+//! 3. The old one stops reading and says so; the new one reads. What then goes over the channel stands in
+//!    `coco_router::handover`.
+//! 4. The end of the channel means that the old one has let go of everything.
+//!
+//! A stop of the old process before 3 ends the new one too.
+
+mod channel;
+mod new;
+mod old;
+
+use coco_router::plan::{Address, ListenerProtocol};
+
+pub(crate) use new::Predecessor;
+pub(crate) use old::{Program, Successor};
+
+/// Set in a process that is to take over; its value is the version of the channel.
+const VARIABLE: &str = "COCO_HANDOVER";
+
+/// The API, where protocols are named.
+const API: &str = "api";
+
+/// The listening sockets of a process.
+#[derive(Debug)]
+pub(crate) struct SocketSet {
+    pub(crate) listeners: Vec<coco_router::handover::HandedSocket>,
+    /// The API's, with its address as configured.
+    pub(crate) api: Option<(Address, std::os::fd::OwnedFd)>,
+}
+
+const PROTOCOLS: [(ListenerProtocol, &str); 4] = [
+    (ListenerProtocol::Collectd, "collectd"),
+    (ListenerProtocol::LineTcp, "line-tcp"),
+    (ListenerProtocol::LineUdp, "line-udp"),
+    (ListenerProtocol::Pickle, "pickle"),
+];
+
+fn name_of(protocol: ListenerProtocol) -> &'static str {
+    PROTOCOLS.iter().find(|(known, _)| *known == protocol).map_or("", |(_, name)| name)
+}
+
+fn protocol_of(name: &str) -> Option<ListenerProtocol> {
+    PROTOCOLS.iter().find(|(_, known)| *known == name).map(|(protocol, _)| *protocol)
+}
