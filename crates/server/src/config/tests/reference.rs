@@ -60,7 +60,7 @@ fn the_reference_has_every_key_also_those_left_out() {
     must("measure", keys::keys_of::<file::Measure>());
     must("limits", keys::keys_of::<file::Limits>());
     must("spool", keys::keys_of::<file::Spool>());
-    assert_eq!(keys::keys_of::<file::Tier>().len(), 17);
+    assert_eq!(keys::keys_of::<file::Tier>().len(), 19);
 }
 
 #[test]
