@@ -106,6 +106,12 @@ impl Handle {
         self.shared.routes.load().tiers.iter().for_each(|tier| tier.lookups.add(count));
     }
 
+    /// Whether most of a tier went down at once, for each tier.
+    pub fn doubts(&self) -> Vec<(String, bool)> {
+        let (routes, doubts) = (self.shared.routes.load(), self.shared.doubts.load());
+        routes.tiers.iter().map(|tier| (tier.name.clone(), doubts.contains(&tier.name))).collect()
+    }
+
     /// Names looked up in each tier.
     pub fn lookups(&self) -> Vec<(String, u64)> {
         let routes = self.shared.routes.load();

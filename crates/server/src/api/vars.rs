@@ -54,17 +54,11 @@ fn coco(api: &Api) -> Value {
             ("hash.metrics", by_target(&tiers, |tier| &tier.series)),
             ("hash.metrics_per_host", object(tiers.iter().map(|t| (t.name.clone(), per_host(t))))),
             ("hash.estimated", u64::from(api.handle.is_estimated()).into()),
-            ("tier", object(tiers.iter().map(|tier| (tier.name.clone(), doubt(tier))))),
         ] {
             all.insert(name.to_owned(), value);
         }
     }
     all
-}
-
-/// Whether most of a tier went down at once.
-fn doubt(tier: &TierView) -> Value {
-    json!({ "suspect_self": u64::from(tier.suspect_self) })
 }
 
 /// All but the numbers of distinct keys, for which every host has to be looked at.
@@ -124,6 +118,9 @@ pub(super) fn counters(api: &Api) -> Value {
         "spool": spools(targets()),
         "connections": handle.connections(),
         "target": object(past.into_iter().chain(present).map(|t| (t.label.clone(), target(t)))),
+        "tier": object(handle.doubts().into_iter().map(|(tier, is_doubtful)| {
+            (tier, json!({ "suspect_self": u64::from(is_doubtful) }))
+        })),
         "process": {
             "start_time": started_unix,
             "incarnation": started_unix,
