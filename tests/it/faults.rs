@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use coco_tests::{
-    isolation::{BAD, HOSTS, Loss, Plan, Speech, isolated},
+    isolation::{BAD, HOSTS, Load, Loss, Plan, Scene, Speech, isolated},
     namespace::{Network, alone},
 };
 
@@ -106,20 +106,23 @@ fn a_tcp_target_behind_a_slow_line() {
     });
 }
 
+/// The faulty target is away every other second.
+fn come_and_go(scene: &Scene, load: &Load) {
+    loop {
+        scene.close(0);
+        let goes_on = load.goes_on_for(SECOND);
+        scene.open(0);
+        if !goes_on || !load.goes_on_for(SECOND) {
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_tcp_target_that_comes_and_goes_each_second() {
     alone(|network| {
         let plan = Plan::new("TCP, 1 s off, 1 s on", Speech::Lines, Loss::Repeated);
-        isolated(network, plan, |scene, load| {
-            loop {
-                scene.close(0);
-                let goes_on = load.goes_on_for(SECOND);
-                scene.open(0);
-                if !goes_on || !load.goes_on_for(SECOND) {
-                    break;
-                }
-            }
-        });
+        isolated(network, plan, come_and_go);
     });
 }
 
@@ -168,16 +171,7 @@ fn a_udp_target_whose_port_is_closed() {
 fn a_udp_target_that_comes_and_goes_each_second() {
     alone(|network| {
         let plan = Plan::new("UDP, 1 s off, 1 s on", Speech::Lists, Loss::Taken);
-        isolated(network, plan, |scene, load| {
-            loop {
-                scene.close(0);
-                let goes_on = load.goes_on_for(SECOND);
-                scene.open(0);
-                if !goes_on || !load.goes_on_for(SECOND) {
-                    break;
-                }
-            }
-        });
+        isolated(network, plan, come_and_go);
     });
 }
 

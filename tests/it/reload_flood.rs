@@ -1,14 +1,12 @@
 use std::{
-    io::Write,
-    net::{SocketAddr, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use coco_tests::{
     coco::{Coco, targets},
-    datagram,
+    flood::{Within, feed_lines, feed_lists},
     marks::Marks,
     wait::{SOON, wait_until},
 };
@@ -17,46 +15,10 @@ use coco_tests::{
 /// `crates/router/tests/reload.rs`.
 const RELOADS: usize = 12;
 
-/// Samples that may be on their way: less than any buffer holds, so that the kernel drops none.
-const LINES_AHEAD: usize = 40_000;
-const LISTS_AHEAD: usize = 500;
-
 const SAMPLES_MAX: usize = 10_000_000;
 
-/// About 100,000 lines a second, or what arrives.
-fn feed_lines(to: SocketAddr, marks: &Marks, stop: &AtomicBool) -> usize {
-    let mut stream = TcpStream::connect(to).unwrap();
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
-        if number < marks.arrived() + LINES_AHEAD {
-            let line = |n: usize| format!("web{}.load {n} 1700000000\n", n % 997).into_bytes();
-            let lines: Vec<u8> = (number..number + 500).flat_map(line).collect();
-            stream.write_all(&lines).unwrap();
-            number += 500;
-        }
-        thread::park_timeout(Duration::from_millis(5));
-    }
-    number
-}
-
-/// About 20,000 datagrams a second, or what arrives.
-#[expect(clippy::cast_precision_loss, reason = "numbers far below 2^53")]
-fn feed_lists(to: SocketAddr, marks: &Marks, stop: &AtomicBool) -> usize {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
-        if number < marks.arrived() + LISTS_AHEAD {
-            for number in number..number + 22 {
-                let host = format!("host{}", number % 997);
-                let list = datagram::gauge(&host, "flood", "a", 1_700_000_000, number as f64);
-                socket.send_to(&list, to).unwrap();
-            }
-            number += 22;
-        }
-        thread::park_timeout(Duration::from_millis(1));
-    }
-    number
-}
+const LINES: Within = Within { ahead: 40_000, most: SAMPLES_MAX };
+const LISTS: Within = Within { ahead: 500, most: SAMPLES_MAX };
 
 fn pick(marks: &Marks, which: &[usize]) -> String {
     let address = |&at: &usize| marks.addresses()[at].to_string();
@@ -84,8 +46,8 @@ fn reloads_under_a_flood_lose_nothing() {
     let (line_to, list_to) = (coco.listener("line-tcp"), coco.listener("collectd"));
     let stop = AtomicBool::new(false);
     let (line_count, list_count) = thread::scope(|scope| {
-        let line_feeder = scope.spawn(|| feed_lines(line_to, &lines, &stop));
-        let list_feeder = scope.spawn(|| feed_lists(list_to, &lists, &stop));
+        let line_feeder = scope.spawn(|| feed_lines(line_to, &lines, &stop, LINES));
+        let list_feeder = scope.spawn(|| feed_lists(list_to, &lists, &stop, LISTS));
         let began_at = Instant::now();
         for round in 1..=RELOADS {
             let changes = coco.reload(&config(round));

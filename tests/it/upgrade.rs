@@ -1,7 +1,7 @@
 use std::{
     env, fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream, UdpSocket},
+    net::{TcpStream, UdpSocket},
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -11,7 +11,7 @@ use std::{
 
 use coco_tests::{
     coco::{self, Coco, targets},
-    datagram,
+    flood::{Within, feed_lines, feed_lists},
     marks::Marks,
     port::{free_port, udp_sockets},
     process::{Signal, folder},
@@ -22,11 +22,10 @@ use coco_tests::{
 /// Hand-overs under the flood; more with `COCO_TEST_HANDOVERS`.
 const HANDOVERS: usize = 5;
 
-/// Samples that may be on their way: less than any buffer holds, so that the kernel drops none.
-const LINES_AHEAD: usize = 40_000;
-const LISTS_AHEAD: usize = 400;
-
 const SAMPLES_MAX: usize = 40_000_000;
+
+const LINES: Within = Within { ahead: 40_000, most: SAMPLES_MAX };
+const LISTS: Within = Within { ahead: 400, most: SAMPLES_MAX };
 
 fn config(addresses: &[String]) -> String {
     format!(
@@ -291,41 +290,6 @@ fn a_process_that_got_sigterm_reads_on_for_its_delay_while_it_says_that_it_is_no
     coco.wait();
 }
 
-/// About 100,000 lines a second, or what arrives.
-fn feed_lines(to: SocketAddr, marks: &Marks, stop: &AtomicBool) -> usize {
-    let mut stream = TcpStream::connect(to).unwrap();
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) && number + 500 < SAMPLES_MAX {
-        if number < marks.arrived() + LINES_AHEAD {
-            let line = |n: usize| format!("web{}.load {n} 1700000000\n", n % 997).into_bytes();
-            let lines: Vec<u8> = (number..number + 500).flat_map(line).collect();
-            stream.write_all(&lines).unwrap();
-            number += 500;
-        }
-        thread::park_timeout(Duration::from_millis(5));
-    }
-    number
-}
-
-/// About 20,000 datagrams a second, or what arrives.
-#[expect(clippy::cast_precision_loss, reason = "numbers far below 2^53")]
-fn feed_lists(to: SocketAddr, marks: &Marks, stop: &AtomicBool) -> usize {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) && number + 22 < SAMPLES_MAX {
-        if number < marks.arrived() + LISTS_AHEAD {
-            for number in number..number + 22 {
-                let host = format!("host{}", number % 997);
-                let list = datagram::gauge(&host, "flood", "a", 1_700_000_000, number as f64);
-                socket.send_to(&list, to).unwrap();
-            }
-            number += 22;
-        }
-        thread::park_timeout(Duration::from_millis(1));
-    }
-    number
-}
-
 #[test]
 fn upgrades_under_a_flood_lose_nothing() {
     let rounds = env::var("COCO_TEST_HANDOVERS").ok().and_then(|text| text.parse().ok());
@@ -344,8 +308,8 @@ fn upgrades_under_a_flood_lose_nothing() {
     let stop = AtomicBool::new(false);
     let (mut decoded, mut slowest) = (0, Duration::ZERO);
     let (line_count, list_count) = thread::scope(|scope| {
-        let line_feeder = scope.spawn(|| feed_lines(line_to, &lines, &stop));
-        let list_feeder = scope.spawn(|| feed_lists(list_to, &lists, &stop));
+        let line_feeder = scope.spawn(|| feed_lines(line_to, &lines, &stop, LINES));
+        let list_feeder = scope.spawn(|| feed_lists(list_to, &lists, &stop, LISTS));
         let began_at = Instant::now();
         for _ in 0..rounds {
             let before = (lines.arrived(), lists.arrived());

@@ -27,6 +27,7 @@ pub mod corpus;
 pub mod datagram;
 pub mod fake;
 pub mod feed;
+pub mod flood;
 pub mod http;
 pub mod isolation;
 pub mod ledger;

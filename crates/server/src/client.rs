@@ -54,15 +54,8 @@ pub struct ApiUrlError {
 /// # Errors
 /// When nobody answers in time, or the answer is not 200.
 pub(crate) fn get(url: &ApiUrl, path: &str) -> anyhow::Result<impl Read + use<>> {
-    let config = ureq::Agent::config_builder()
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_global(Some(ANSWER_TIMEOUT))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .build();
     let what = format!("GET {url}{path}");
-    let answer = ureq::Agent::new_with_config(config).get(format!("{url}{path}")).call();
+    let answer = agent(CONNECT_TIMEOUT, ANSWER_TIMEOUT).get(format!("{url}{path}")).call();
     let answer = answer.with_context(|| format!("{what}: no answer; does a Coco run there?"))?;
     let status = answer.status();
     let body = answer.into_body().into_reader();
@@ -71,6 +64,19 @@ pub(crate) fn get(url: &ApiUrl, path: &str) -> anyhow::Result<impl Read + use<>>
         bail!("{what}: answered {status}: {}", said.trim());
     }
     Ok(body)
+}
+
+/// Asks over plain HTTP, follows nothing, and gives up after these times: until a connection stands, and until the
+/// last byte of the answer.
+pub(crate) fn agent(connect: Duration, answer: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .timeout_connect(Some(connect))
+        .timeout_global(Some(answer))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .build();
+    ureq::Agent::new_with_config(config)
 }
 
 /// Longest time until a connection stands.

@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use crate::client::agent;
+
 /// Longest time until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -33,14 +35,7 @@ fn get(url: &str) -> anyhow::Result<Vec<u8>> {
     if url.starts_with("https://") {
         bail!("only plain HTTP is spoken; say http://");
     }
-    let config = ureq::Agent::config_builder()
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_global(Some(ANSWER_TIMEOUT))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .build();
-    let answer = ureq::Agent::new_with_config(config).get(url).call().context("no answer")?;
+    let answer = agent(CONNECT_TIMEOUT, ANSWER_TIMEOUT).get(url).call().context("no answer")?;
     let status = answer.status();
     let body = bounded(answer.into_body().into_reader()).context("half an answer")?;
     if status == ureq::http::StatusCode::OK {
