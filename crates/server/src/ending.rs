@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     api::{Api, ledger_as_json},
-    handover::{Program, SocketSet, Successor},
+    handover::{Past, Program, SocketSet, Successor},
     notify::Notifier,
     reload::Status,
 };
@@ -35,7 +35,7 @@ pub(crate) async fn wait(
     mut upgrade: Signal,
     running: &Running,
     program: &Program,
-    (api_address, api_socket): &(Address, OwnedFd),
+    (api, api_address, api_socket): (&Api, &Address, &OwnedFd),
     mut inheriting: Option<JoinHandle<()>>,
 ) -> End {
     let handle = running.handle();
@@ -63,12 +63,12 @@ pub(crate) async fn wait(
         tracing::info!("upgrading: starting the program anew");
         let attempt = async {
             let mut held = running.hold().await.map_err(|error| error.to_string())?;
-            let api = api_socket.try_clone().map_err(|error| error.to_string())?;
-            let api = Some((api_address.clone(), api));
-            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), api };
-            let upgrades = count(telemetry::UPGRADES).get();
+            let socket = api_socket.try_clone().map_err(|error| error.to_string())?;
+            let socket = Some((api_address.clone(), socket));
+            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), api: socket };
+            let past = Past { upgrades: count(telemetry::UPGRADES).get(), history: api.history() };
             // Nothing is reloaded while `held` lives: what the new process was told stays true.
-            program.clone().start(set, upgrades).await
+            program.clone().start(set, past).await
         };
         tokio::pin!(attempt);
         let result = loop {

@@ -39,7 +39,7 @@ pub(crate) async fn keep_history(api: Api) {
     }
 }
 
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or_default()
 }
@@ -55,8 +55,8 @@ struct Answer {
     /// When this was asked.
     now: f64,
     times: Vec<f64>,
-    /// When counters began anew, within the window: with the process.
-    resets: Vec<u64>,
+    /// When counters began anew, within the window: with each process.
+    resets: Vec<f64>,
     /// Series for which there is no place.
     left_out: usize,
     /// A value for each time, or null.
@@ -142,7 +142,7 @@ fn answer(api: &Api, question: &Question) -> Response {
         start_time: began,
         now: seconds(now),
         times: times.into_iter().map(seconds).collect(),
-        resets: (began * 1000 >= from).then_some(began).into_iter().collect(),
+        resets: api.history.resets(from).into_iter().map(seconds).collect(),
         left_out,
         series,
     };
