@@ -106,7 +106,7 @@ async fn serve(start: Start) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen for the API on {api_address}"))?;
     let addresses: Vec<_> = bound.addresses().collect();
     let history = predecessor.as_mut().map(|before| std::mem::take(&mut before.past.history));
-    let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
+    let (running, mut inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
     for (protocol, address) in addresses {
         tracing::info!(protocol, %address, "listening");
     }
@@ -137,8 +137,8 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     tokio::spawn(notifier.clone().watch(handle));
 
     let api_handed = (&api, &api_address, &api_copy);
-    let end = wait(&mut stops, upgrade, &running, &program, api_handed, inheriting).await;
-    let service = Service { running, api, api_stop, serving, status, notifier };
+    let end = wait(&mut stops, upgrade, &running, &program, api_handed, &mut inheriting).await;
+    let service = Service { running, api, api_stop, serving, status, notifier, inheriting };
     match end {
         End::Stop(signal) => service.stop(signal, &mut stops).await,
         End::HandOver(successor) => service.hand_over(successor, &mut stops).await,
