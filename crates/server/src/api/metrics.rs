@@ -10,7 +10,7 @@ use axum::{
 use coco_router::{Handle, telemetry};
 
 use super::Api;
-use crate::log;
+use crate::{VERSION, log};
 
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let text = render(&api);
@@ -134,6 +134,11 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             "coco_log_dropped",
             "Lines of the log that were not written because standard error took none.",
             one(log::dropped()),
+        ),
+        (
+            "coco_build_info",
+            "1; the label tells the version.",
+            vec![(vec![("version", VERSION.to_owned())], 1.0)],
         ),
         ("coco_process_start_time_seconds", "Unix time of the start.", one(started_unix)),
         (

@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -58,6 +58,7 @@ pub(crate) struct Api {
     handle: Handle,
     draining: Arc<AtomicBool>,
     started_unix: u64,
+    started: Instant,
     reloads: Reloads,
     status: Arc<Status>,
     history: Arc<History>,
@@ -73,7 +74,8 @@ impl Api {
         interval: Duration,
     ) -> Self {
         let history = Arc::new(History::new(interval));
-        Self { handle, draining: Arc::default(), started_unix, reloads, status, history }
+        let started = Instant::now();
+        Self { handle, draining: Arc::default(), started_unix, started, reloads, status, history }
     }
 
     /// From now on `/readyz` says that this process takes nothing new.
@@ -117,7 +119,7 @@ pub(crate) fn router(api: Api) -> Router {
 
 const INDEX: &str = concat!(
     "Coco ",
-    env!("CARGO_PKG_VERSION"),
+    env!("COCO_VERSION"),
     "
 
 /lookup?name=NAME    the owner of a host or Graphite name, in each tier; POST takes a name a line
