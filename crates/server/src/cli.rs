@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client::ApiUrl, ks::Ks, plan::Percent};
+use crate::{VERSION, client::ApiUrl, ks::Ks, plan::Percent};
 
 /// Carries every metric of a fleet to the storage node that owns it.
 ///
@@ -13,7 +13,7 @@ use crate::{client::ApiUrl, ks::Ks, plan::Percent};
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
     name = "coco",
-    version,
+    version = VERSION,
     args_conflicts_with_subcommands = true,
     after_help = AFTER_HELP,
 )]

@@ -23,6 +23,9 @@ mod rows;
 pub mod run;
 pub mod spool;
 
+/// The version of this program: `2.0.0`, or `2.0.0+BUILD` if `COCO_BUILD` was set when it was built.
+pub const VERSION: &str = env!("COCO_VERSION");
+
 /// What a check or a gate watches is not so; the message tells what it is. Exit status 3.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

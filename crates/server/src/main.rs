@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use coco_server::{
-    NotAsAsked,
+    NotAsAsked, VERSION,
     check::check,
     cli::{Cli, Command},
     config::{Config, ConfigError},
@@ -85,6 +85,6 @@ Try, in another terminal:
 collectd goes to 127.0.0.1:25826/udp, pickle to 127.0.0.1:2004; http://127.0.0.1:9090/ lists the API.
 Ctrl-C stops. `coco --help` tells the rest.
 ",
-        env!("CARGO_PKG_VERSION")
+        VERSION
     );
 }

@@ -7,6 +7,7 @@ mod explain;
 mod health;
 mod history;
 mod ledger;
+mod log;
 mod lookup;
 mod metrics;
 mod reload;
@@ -19,7 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -43,6 +44,7 @@ pub(crate) use serve::serve;
 
 use crate::{
     history::History,
+    log::unix_ms,
     reload::{Reloads, Status},
 };
 
@@ -58,6 +60,7 @@ pub(crate) struct Api {
     handle: Handle,
     draining: Arc<AtomicBool>,
     started_unix: u64,
+    started: Instant,
     reloads: Reloads,
     status: Arc<Status>,
     history: Arc<History>,
@@ -73,12 +76,13 @@ impl Api {
         interval: Duration,
     ) -> Self {
         let history = Arc::new(History::new(interval, started_unix * 1000));
-        Self { handle, draining: Arc::default(), started_unix, reloads, status, history }
+        let started = Instant::now();
+        Self { handle, draining: Arc::default(), started_unix, started, reloads, status, history }
     }
 
     /// Goes on with the history of the process before this one.
     pub(crate) fn inherit_history(&self, bytes: &[u8]) {
-        self.history.inherit(bytes, history::unix_ms());
+        self.history.inherit(bytes, unix_ms());
     }
 
     /// The history, for the process that takes over.
@@ -116,6 +120,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/ledger", get(ledger::ledger))
         .route("/debug/vars", get(vars::vars))
         .route("/debug/history", get(history::history))
+        .route("/debug/log", get(log::log))
         .route("/metrics", get(metrics::metrics))
         .route("/reload", post(reload::reload))
         .route("/livez", get(health::livez))
@@ -127,7 +132,7 @@ pub(crate) fn router(api: Api) -> Router {
 
 const INDEX: &str = concat!(
     "Coco ",
-    env!("CARGO_PKG_VERSION"),
+    env!("COCO_VERSION"),
     "
 
 /lookup?name=NAME    the owner of a host or Graphite name, in each tier; POST takes a name a line
@@ -139,6 +144,7 @@ const INDEX: &str = concat!(
 /blacklisted         series that the filter took out, and when they were last seen
 /debug/vars          counters as expvar JSON
 /debug/history?name=coco.send.*&window=10m    the same counters over the last hour
+/debug/log?level=warn&since=UNIX_TIME    the newest lines of the log, and the count of each kind
 /metrics             counters for Prometheus
 /reload              POST, from this machine only: reads the configuration file again
 /livez               200 while the data path is alive

@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, Parser, ValueEnum};
 use coco_checks::Grade;
 
-use crate::{config::duration, plan::Percent};
+use crate::{VERSION, config::duration, plan::Percent};
 
 /// Arguments of `coco ks`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -136,7 +136,7 @@ impl Options {
 
 /// `anomalous_coco_errors` and `anomalous_coco_send`.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
-#[command(version, after_help = "It is `coco ks` under the name that it had in Coco 1.x.")]
+#[command(version = VERSION, after_help = "It is `coco ks` under the name that it had in Coco 1.x.")]
 pub(super) struct Old {
     #[command(flatten)]
     pub(super) options: Options,
