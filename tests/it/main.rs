@@ -58,6 +58,8 @@ mod relay_lines;
 mod reload;
 /// The same under a flood.
 mod reload_flood;
+/// The runbooks do what they say.
+mod runbooks;
 /// Queues that go on on disk: over restarts, kills, outages, damage.
 mod spool;
 /// How fast it comes back, and what becomes of it when targets change.

@@ -190,16 +190,16 @@ impl Coco {
     /// Upgrades it by SIGUSR2, and goes on with the new process. The fates of everything in the old one.
     #[track_caller]
     pub fn upgrade(&mut self) -> Stopped {
+        // A process hands over once.
+        let before = self.log().matches("handed over to process").count() - self.upgrades;
+        assert_eq!(before, 0, "an upgrade that nobody waited for");
         self.signal(Signal::SIGUSR2);
         self.wait_for_upgrade()
     }
 
-    /// Waits until a new process goes on as this one, after SIGUSR2.
+    /// Waits until a new process goes on as this one, after a SIGUSR2 from anybody.
     #[track_caller]
     pub fn wait_for_upgrade(&mut self) -> Stopped {
-        // A process hands over once.
-        let before = self.log().matches(" handed over process=").count() - self.upgrades;
-        assert_eq!(before, 0, "an upgrade that nobody waited for");
         let line = wait_for("the hand-over", Duration::from_secs(60), || {
             let log = self.process.log();
             let mut lines = log.lines().filter(|line| line.contains(" handed over process="));
