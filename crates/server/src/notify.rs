@@ -73,6 +73,13 @@ impl Notifier {
         self.tell_before_the_end(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
+    /// The process goes on, as the new one was not ready. The number tells one failure from the one before:
+    /// whoever asked for the upgrade waits for another status.
+    pub(crate) fn not_upgraded(&self, failures: u64, why: &str) {
+        let why = why.replace('\n', " ");
+        self.tell_before_the_end(&format!("STATUS=running; upgrade failed ({failures}): {why}"));
+    }
+
     /// The process ends.
     pub(crate) fn stopping(&self, status: &str) {
         self.end(false);
