@@ -166,6 +166,7 @@ fn reloaded(site: &Site, config: &str) {
 fn upgraded_under_load(site: &Site, lines: &Marks, lists: &Marks) {
     let before = site.main();
     let stop = AtomicBool::new(false);
+    let within = |ahead| Within { ahead, most: SAMPLES_MAX };
     let flow = || {
         let before = (lines.arrived(), lists.arrived());
         wait_until("samples to flow", SOON, || {
@@ -174,7 +175,6 @@ fn upgraded_under_load(site: &Site, lines: &Marks, lists: &Marks) {
     };
     let (line_count, list_count) = site.machine.inside(|| {
         thread::scope(|scope| {
-            let within = |ahead| Within { ahead, most: SAMPLES_MAX };
             let feeders = [
                 scope.spawn(|| feed_lines(LINES, lines, &stop, within(40_000))),
                 scope.spawn(|| feed_lists(LISTS, lists, &stop, within(400))),
@@ -204,7 +204,9 @@ fn upgraded_under_load(site: &Site, lines: &Marks, lists: &Marks) {
         let lost = (ledger.held(), ledger.shed_in_all(), ledger.kernel_dropped());
         assert_eq!(lost, (0, 0, 0), "{ledger}");
     }
-    println!("{line_count} lines and {list_count} datagrams over the upgrade of the package");
+    eprintln!(
+        "FIGURE {line_count} lines and {list_count} datagrams over the upgrade of the package"
+    );
 }
 
 fn a_program_that_does_not_start_changes_nothing(site: &Site) {
