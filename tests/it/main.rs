@@ -38,6 +38,8 @@ mod migration;
 mod observe;
 /// A real storage node is away for a while.
 mod outage;
+/// The Debian package on a machine that boots: its whole life, its papers, its completions.
+mod package;
 /// The papers name what is there, and keep to their length.
 mod papers;
 /// The peers alone, with no Coco between them: what the other tests build on.

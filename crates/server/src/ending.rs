@@ -40,11 +40,14 @@ pub(crate) async fn wait(
     program: &Program,
     (api, api_address, api_socket): (&Api, &Address, &OwnedFd),
     inheriting: &mut Option<JoinHandle<()>>,
+    notifier: &Notifier,
 ) -> End {
     let handle = running.handle();
     let count = |metric| handle.registry().counter(metric, &[]);
     let failed = |why: &str| {
-        count(telemetry::UPGRADE_FAILURES).add(1);
+        let failures = count(telemetry::UPGRADE_FAILURES);
+        failures.add(1);
+        notifier.not_upgraded(failures.get(), why);
         tracing::error!(%why, "not upgraded, and nothing has changed");
     };
     loop {

@@ -138,7 +138,8 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     tokio::spawn(notifier.clone().watch(handle));
 
     let api_handed = (&api, &api_address, &api_copy);
-    let end = wait(&mut stops, upgrade, &running, &program, api_handed, &mut inheriting).await;
+    let end =
+        wait(&mut stops, upgrade, &running, &program, api_handed, &mut inheriting, &notifier).await;
     let service = Service { running, api, api_stop, serving, status, notifier, inheriting };
     match end {
         End::Stop(signal) => service.stop(signal, &mut stops).await,
