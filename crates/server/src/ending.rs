@@ -1,9 +1,9 @@
 //! The end of a process: it waits for a signal, and then stops in order, or hands over to a new process.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::bail;
-use coco_router::{Running, plan::Address, telemetry};
+use coco_router::{Running, telemetry};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     api::{Api, ledger_as_json},
-    handover::{Program, SocketSet, Successor},
+    handover::{Program, ServiceSocket, SocketSet, Successor},
     notify::Notifier,
     reload::Status,
 };
@@ -35,7 +35,7 @@ pub(crate) async fn wait(
     mut upgrade: Signal,
     running: &Running,
     program: &Program,
-    (api_address, api_socket): &(Address, OwnedFd),
+    own: &[ServiceSocket],
     mut inheriting: Option<JoinHandle<()>>,
 ) -> End {
     let handle = running.handle();
@@ -63,9 +63,9 @@ pub(crate) async fn wait(
         tracing::info!("upgrading: starting the program anew");
         let attempt = async {
             let mut held = running.hold().await.map_err(|error| error.to_string())?;
-            let api = api_socket.try_clone().map_err(|error| error.to_string())?;
-            let api = Some((api_address.clone(), api));
-            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), api };
+            let services = own.iter().map(ServiceSocket::try_clone).collect::<Result<_, _>>();
+            let services = services.map_err(|error| error.to_string())?;
+            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), services };
             let upgrades = count(telemetry::UPGRADES).get();
             // Nothing is reloaded while `held` lives: what the new process was told stays true.
             program.clone().start(set, upgrades).await
@@ -133,7 +133,7 @@ impl Service {
         let Self { running, api: _api, api_stop, serving, status: _status, notifier } = self;
         let id = successor.id();
         tracing::info!(process = id, "handing over");
-        // The new process has the API's socket: what comes to it waits there.
+        // The new process has the sockets of API and agent: what comes to them waits there.
         api_stop.send_replace(true);
         notifier.main_is(id);
         let (heir, all_sent) = successor.feed();

@@ -7,7 +7,7 @@
 use std::{
     net::TcpListener as StdListener,
     num::NonZeroUsize,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::PathBuf,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -31,7 +31,7 @@ use crate::{
     api::{self, Api},
     config::Config,
     ending::{End, Service, Stops, wait},
-    handover::{Predecessor, Program, SocketSet},
+    handover::{AGENT, API, Predecessor, Program, ServiceSocket, SocketSet},
     listen_fds, log,
     notify::Notifier,
     reload::{Reloader, Status},
@@ -48,7 +48,11 @@ pub fn run(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
     let (predecessor, sockets) = match Predecessor::meet()? {
         Some((predecessor, sockets)) => (Some(predecessor), sockets),
         // No other thread looks at the environment yet; that of the log does not.
-        None => (None, listen_fds::sockets(&config.plan.listeners, &config.api)),
+        None => {
+            let services = [Some((API, &config.api)), config.agent.as_ref().map(|at| (AGENT, at))];
+            let services: Vec<_> = services.into_iter().flatten().collect();
+            (None, listen_fds::sockets(&config.plan.listeners, &services))
+        }
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -86,8 +90,7 @@ fn raise_file_limit(connections_max: usize) {
 
 async fn serve(start: Start) -> anyhow::Result<()> {
     let Start { config, file, program, predecessor, sockets } = start;
-    let Config { plan, api: api_address, drain_timeout, drain_delay, measure_interval, notes } =
-        config;
+    let Config { plan, api, agent, drain_timeout, drain_delay, measure_interval, notes } = config;
     for note in notes {
         tracing::warn!("{note}");
     }
@@ -97,13 +100,15 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let upgrade = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notifier = Notifier::from_env();
-    let (registry, SocketSet { listeners, api: api_handed }) = (Registry::default(), sockets);
+    let (registry, SocketSet { listeners, services }) = (Registry::default(), sockets);
     let bound = match &predecessor {
         Some(_) => Bound::bind_behind(plan, shards, registry.clone(), listeners)?,
         None => Bound::bind_with(plan, shards, registry.clone(), listeners)?,
     };
-    let api_socket = api_socket(&api_address, api_handed)
-        .with_context(|| format!("cannot listen for the API on {api_address}"))?;
+    let mut services = Services { handed: services, opened: Vec::new() };
+    let api_socket = services.open(API, &api)?;
+    let agent_socket = agent.as_ref().map(|at| services.open(AGENT, at)).transpose()?;
+    let Services { opened, .. } = services;
     let addresses: Vec<_> = bound.addresses().collect();
     let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
     for (protocol, address) in addresses {
@@ -115,7 +120,8 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let reloader = Reloader {
         file,
         handle: handle.clone(),
-        api: api_address.clone(),
+        api,
+        agent,
         measure_interval,
         status: Arc::clone(&status),
         hangup,
@@ -124,16 +130,18 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let reloads = reloader.start();
     let api = Api::new(handle.clone(), started, reloads, Arc::clone(&status), measure_interval);
     tokio::spawn(api::keep_history(api.clone()));
-    let api_copy = api_socket.as_fd().try_clone_to_owned()?;
     tracing::info!(address = %api_socket.local_addr()?, "api listening");
     let (api_stop, api_stops) = watch::channel(false);
+    if let Some(socket) = agent_socket {
+        tracing::info!(address = %socket.local_addr()?, "agent listening");
+        tokio::spawn(api::serve_agent(socket, api.clone(), api_stops.clone()));
+    }
     let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone()), api_stops));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "coco runs");
     notifier.ready("running");
     tokio::spawn(notifier.clone().watch(handle));
 
-    let api_handed = (api_address, api_copy);
-    let end = wait(&mut stops, upgrade, &running, &program, &api_handed, inheriting).await;
+    let end = wait(&mut stops, upgrade, &running, &program, &opened, inheriting).await;
     let service = Service { running, api, api_stop, serving, status, notifier };
     match end {
         End::Stop(signal) => service.stop(signal, &mut stops).await,
@@ -159,17 +167,38 @@ async fn begin(
     Ok((running, Some(estate.settle(inheritance).await)))
 }
 
-fn api_socket(
-    address: &Address,
-    handed: Option<(Address, OwnedFd)>,
-) -> std::io::Result<TcpListener> {
-    let socket = match handed.filter(|(handed, _)| handed == address) {
-        Some((_, socket)) => socket.into(),
-        None => {
-            let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
-            StdListener::bind((host, address.port))?
-        }
-    };
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
+/// The sockets of API and agent.
+struct Services {
+    /// Those of systemd or of the process before this one.
+    handed: Vec<ServiceSocket>,
+    /// A copy of each that was opened, for the process after this one.
+    opened: Vec<ServiceSocket>,
+}
+
+impl Services {
+    fn open(&mut self, service: &'static str, address: &Address) -> anyhow::Result<TcpListener> {
+        self.try_open(service, address)
+            .with_context(|| format!("cannot listen for the {service} on {address}"))
+    }
+
+    fn try_open(
+        &mut self,
+        service: &'static str,
+        address: &Address,
+    ) -> std::io::Result<TcpListener> {
+        let mut handed =
+            self.handed.extract_if(.., |own| (own.service, &own.address) == (service, address));
+        let socket = match handed.next() {
+            Some(ServiceSocket { socket, .. }) => socket.into(),
+            None => {
+                let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
+                StdListener::bind((host, address.port))?
+            }
+        };
+        drop(handed);
+        socket.set_nonblocking(true)?;
+        let copy = socket.as_fd().try_clone_to_owned()?;
+        self.opened.push(ServiceSocket { service, address: address.clone(), socket: copy });
+        TcpListener::from_std(socket)
+    }
 }
