@@ -10,6 +10,10 @@ mod carbon_route;
 mod cli;
 /// Who comes from Coco 1.x keeps files, placement and dashboards.
 mod coco1x;
+/// The files for collectd do what they say, with real agents.
+mod collectd_files;
+/// The definitions for Consul, run as Consul would.
+mod consul;
 /// Connections to targets that end in mid-line.
 mod cuts;
 /// What a connection loses is sent again on the next one.
@@ -18,6 +22,8 @@ mod delivery;
 mod explain;
 /// One faulty target of three: the others lose nothing and wait for nothing.
 mod faults;
+/// The shipped configuration in a real HAProxy, under traffic.
+mod haproxy;
 /// Probes, verdicts, and loops to ourselves.
 mod health;
 /// The checks: what they find in a running Coco, and what they say when nobody answers well.

@@ -21,6 +21,7 @@ mod control;
 mod doubt;
 mod handle;
 pub mod handover;
+mod health;
 mod inlet;
 mod ledger;
 mod listen;
@@ -45,6 +46,7 @@ pub mod telemetry;
 mod watch;
 
 pub use handle::{Bounds, Handle, SeriesSeen, TierView};
+pub use health::{TargetHealth, TierHealth};
 pub use ledger::{Ledger, ListenerCounts, SampleFates, SpoolFacts, TargetFates, TierFates};
 pub use listen::bind::BindError;
 pub use reload::{Change, Changes, ReloadError, TargetChange};

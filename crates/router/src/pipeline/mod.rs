@@ -163,6 +163,7 @@ impl Pipeline {
         let Self { shared, routes, work } = self;
         let _pass = shared.gate.pass();
         routes.tiers.iter().for_each(|tier| tier.count(&work.tally));
+        routes.ringless.iter().for_each(|tier| tier.count(&work.tally));
         listener.publish(&mut work.tally, &shared.samples);
         work.outlet.end_batch(routes, feeder, more, full);
         for (slot, why) in work.unsendable.drain(..) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Data, Series, router, shown};
 use crate::{
-    history::SPAN,
+    history::{SPAN, span_kept},
     ks::{
         args::{Options, What},
         ask, span,
@@ -101,6 +101,7 @@ pub(super) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         interval,
         newest,
         now: number("now"),
+        kept: Some(span_kept(interval)),
         started: number("start_time"),
         series: series_of(what),
         targets,
@@ -171,6 +172,7 @@ mod tests {
         assert_eq!(value(data.series[1].due.as_ref().unwrap()), 10.0);
         assert_eq!(data.residual, [Some(0.0), Some(0.0), Some(1.0)]);
         assert_eq!((data.newest, data.now, data.started), (20.0, Some(21.0), Some(7.0)));
+        assert_eq!(data.kept, Some(3600.0));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct Data {
     pub(super) newest: f64,
     /// Unix time of the source when it was asked, if what it says should be fresh.
     pub(super) now: Option<f64>,
+    /// Seconds that the source keeps: no window can be longer.
+    pub(super) kept: Option<f64>,
     /// Unix time at which the process started, if that is told.
     pub(super) started: Option<f64>,
     /// What is to be judged.
