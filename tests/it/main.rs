@@ -28,6 +28,8 @@ mod haproxy;
 mod health;
 /// The checks: what they find in a running Coco, and what they say when nobody answers well.
 mod ks;
+/// The chart for Kubernetes: rendered, valid, and what Coco takes.
+mod kubernetes;
 /// The dependency rule between the crates.
 mod layering;
 /// Bad lines and connections harm nobody.
