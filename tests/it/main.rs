@@ -14,6 +14,8 @@ mod coco1x;
 mod collectd_files;
 /// The definitions for Consul, run as Consul would.
 mod consul;
+/// The image for containers, built by hand.
+mod container;
 /// Connections to targets that end in mid-line.
 mod cuts;
 /// What a connection loses is sent again on the next one.
