@@ -199,17 +199,21 @@ fn they_pass_and_go_critical_when_the_process_hangs_or_a_target_refuses() {
     }
 
     coco.signal(Signal::SIGSTOP);
-    for check in talk.iter().chain(&ours) {
-        let wanted = match &check.how {
-            // What cannot be judged is a warning there, and the other checks are critical.
-            How::Script(args) if args.contains(&"--unknown-as".to_owned()) => {
-                [Status::Warning, Status::Critical]
-            }
-            _ => [Status::Critical; 2],
-        };
-        let (status, said) = check.run(coco.api());
-        assert!(wanted.contains(&status), "{}: {status:?}: {said}", check.id);
-    }
+    thread::scope(|scope| {
+        for check in talk.iter().chain(&ours) {
+            scope.spawn(|| {
+                let wanted = match &check.how {
+                    // What cannot be judged is a warning there, and the other checks are critical.
+                    How::Script(args) if args.contains(&"--unknown-as".to_owned()) => {
+                        [Status::Warning, Status::Critical]
+                    }
+                    _ => [Status::Critical; 2],
+                };
+                let (status, said) = check.run(coco.api());
+                assert!(wanted.contains(&status), "{}: {status:?}: {said}", check.id);
+            });
+        }
+    });
     coco.signal(Signal::SIGCONT);
     for check in talk.iter().chain(&ours) {
         check.wait_for(&coco, Status::Passing);

@@ -174,8 +174,13 @@ fn a_router_drains_goes_and_comes_back_and_no_line_is_lost() {
     let configs = routers.map(|router| router.config(&[sink.address().to_string()]));
     let [first, second] = configs.each_ref().map(|config| Coco::start(config));
     let haproxy = Haproxy::start(routers, &[]);
+    // Before the first check they are taken to be up.
     for name in ["coco-a", "coco-b"] {
-        haproxy.wait_for(name, "UP");
+        wait_for(&format!("a check of {name}"), PATIENCE, || {
+            let row = haproxy.server(name)?;
+            let is_up = row["status"] == "UP" && row["check_status"] == "L7OK";
+            if is_up { Ok(()) } else { Err(format!("{row:?}")) }
+        });
     }
     let stop = Arc::new(AtomicBool::new(false));
     let feeders = [("short", 5), ("long", 50)]
@@ -224,9 +229,14 @@ fn the_agent_alone_is_enough_and_says_why() {
     // What is left of the other check is a connection to the API.
     let httpchk = ["option httpchk GET /readyz?drain=404", "http-check disable-on-404"];
     let haproxy = Haproxy::start(routers, &httpchk);
+    // Before the first check it is taken to be so.
+    wait_for("the agent's word", PATIENCE, || {
+        match haproxy.server("coco-a")?["last_agt"].as_str() {
+            "via agent : up" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
     haproxy.wait_for("coco-a", "UP");
-    let row = haproxy.wait_for("coco-a", "UP");
-    assert_eq!(row["last_agt"], "via agent : up");
     // Words of the client mean nothing, and do not cost it the answer.
     for said in [&b""[..], b"hello\n", &[b'x'; 900]] {
         assert_eq!(routers[0].word(said), "up ready 100%\n");
