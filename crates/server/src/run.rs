@@ -90,7 +90,7 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let Config { plan, api: api_address, drain_timeout, drain_delay, measure_interval, notes } =
         config;
     for note in notes {
-        tracing::warn!("{note}");
+        tracing::warn!(%note, "worth knowing about the configuration");
     }
     raise_file_limit(plan.limits.connections_max);
     let shards = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);

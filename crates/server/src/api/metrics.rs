@@ -34,6 +34,11 @@ fn render(api: &Api) -> String {
             sample(&mut out, &format!("{}_total", metric.name), &labels, &row.value.to_string());
         }
     }
+    head(&mut out, "coco_log_lines_total", "Lines of the log, by level.", "counter");
+    for (level, count) in log::ring().counts() {
+        let labels = [("level", level.as_str().to_owned())];
+        sample(&mut out, "coco_log_lines_total", &labels, &count.to_string());
+    }
     for (name, help, rows) in gauges(handle, api.started_unix, api.status.last()) {
         head(&mut out, name, help, "gauge");
         for (labels, value) in rows {

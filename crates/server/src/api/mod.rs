@@ -7,6 +7,7 @@ mod explain;
 mod health;
 mod history;
 mod ledger;
+mod log;
 mod lookup;
 mod metrics;
 mod reload;
@@ -108,6 +109,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/ledger", get(ledger::ledger))
         .route("/debug/vars", get(vars::vars))
         .route("/debug/history", get(history::history))
+        .route("/debug/log", get(log::log))
         .route("/metrics", get(metrics::metrics))
         .route("/reload", post(reload::reload))
         .route("/livez", get(health::livez))
@@ -131,6 +133,7 @@ const INDEX: &str = concat!(
 /blacklisted         series that the filter took out, and when they were last seen
 /debug/vars          counters as expvar JSON
 /debug/history?name=coco.send.*&window=10m    the same counters over the last hour
+/debug/log?level=warn&since=UNIX_TIME    the newest lines of the log, and the count of each kind
 /metrics             counters for Prometheus
 /reload              POST, from this machine only: reads the configuration file again
 /livez               200 while the data path is alive

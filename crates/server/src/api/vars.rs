@@ -134,6 +134,9 @@ pub(super) fn counters(api: &Api) -> Value {
         "tier": object(handle.doubts().into_iter().map(|(tier, is_doubtful)| {
             (tier, json!({ "suspect_self": u64::from(is_doubtful) }))
         })),
+        "log": object(log::ring().counts().into_iter().map(|(level, count)| {
+            (level.as_str().to_owned(), count.into())
+        })),
         "process": {
             "start_time": started_unix,
             "incarnation": started_unix,
