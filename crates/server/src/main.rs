@@ -16,6 +16,7 @@ use coco_server::{
     plan::{Verdict, plan},
     run::run,
     spool::spool,
+    verify::verify,
 };
 
 /// Failed while running.
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             })
         }
         Cli { command: Some(Command::Ks(args)), .. } => return ks(&args),
+        Cli { command: Some(Command::Verify(args)), .. } => return verify(&args),
         Cli { command: Some(Command::Spool(args)), .. } => spool(&args).map(done),
         Cli { config: Some(path), .. } => {
             let run = |config| run(config, Some(path.clone()));
