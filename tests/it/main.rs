@@ -28,6 +28,8 @@ mod explain;
 mod faults;
 /// The shipped configuration in a real HAProxy, under traffic.
 mod haproxy;
+/// The build for tests, which has faults on demand.
+mod faulty;
 /// Probes, verdicts, and loops to ourselves.
 mod health;
 /// The checks: what they find in a running Coco, and what they say when nobody answers well.
