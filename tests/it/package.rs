@@ -16,7 +16,7 @@ use coco_tests::{
     ledger::Ledger,
     machine::Machine,
     marks::Marks,
-    package::{package, unpack},
+    package::{package, package_anew, unpack},
     process::{folder, program},
     wait::{SOON, wait_for, wait_until},
 };
@@ -114,7 +114,10 @@ fn the_package_installs_starts_reloads_upgrades_and_purges() {
     reloaded(&site, &config);
     upgraded_under_load(&site, &lines, &lists);
     let journal = site.journal();
-    assert!(!journal.contains(" WARN ") && !journal.contains(" ERROR "), "{journal}");
+    // The targets of the test are on its own machine.
+    let mut words = journal.lines().filter(|line| !line.contains("may loop back into coco"));
+    let complaint = words.find(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+    assert_eq!(complaint, None, "{journal}");
     let whole = site.machine.succeed(&["journalctl", "--no-pager", "-o", "cat"]);
     assert!(!whole.contains("reception only permitted"), "{whole}");
     a_program_that_does_not_start_changes_nothing(&site);
@@ -320,9 +323,9 @@ fn every_file_of_its_folders_is_in_the_package_and_nothing_else_of_the_machine()
     let mut settings = Command::new("dpkg-deb");
     let settings = settings.arg("--info").arg(&package).arg("conffiles").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&settings.stdout), "/etc/coco/coco.toml\n");
-    let again = fs::read(&package).unwrap();
-    coco_tests::package::package(None);
-    assert!(fs::read(&package).unwrap() == again, "the same programs, another package");
+    let before = fs::read(&package).unwrap();
+    package_anew(None);
+    assert!(fs::read(&package).unwrap() == before, "the same programs, another package");
 }
 
 #[test]
