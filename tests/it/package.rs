@@ -121,6 +121,7 @@ fn the_package_installs_starts_reloads_upgrades_and_purges() {
     let whole = site.machine.succeed(&["journalctl", "--no-pager", "-o", "cat"]);
     assert!(!whole.contains("reception only permitted"), "{whole}");
     a_program_that_does_not_start_changes_nothing(&site);
+    upgraded_where_it_cannot_hand_over(&site, &config);
     started_again_when_it_dies_or_hangs(&site);
     removed_and_purged(&site, &config);
     started_by_its_sockets(&site);
@@ -224,6 +225,29 @@ fn a_program_that_does_not_start_changes_nothing(site: &Site) {
     assert_eq!((site.main(), site.show("NRestarts").as_str()), (main, "0"));
     machine.succeed(&["/usr/lib/coco/hand-over"]);
     assert_ne!(site.main(), main);
+}
+
+/// Not at all with a faulty configuration, which no new process would start with; else by a restart.
+fn upgraded_where_it_cannot_hand_over(site: &Site, config: &str) {
+    let (machine, main) = (&site.machine, site.main());
+    site.configure("nonsense\n");
+    site.install("second");
+    assert_eq!(site.main(), main);
+    site.configure(config);
+    // A program that is gone cannot be started anew.
+    let unit = "/run/systemd/system/coco.service.d";
+    machine.succeed(&["mkdir", "-p", unit]);
+    machine.succeed(&["cp", "/usr/bin/coco", "/usr/bin/coco.old"]);
+    let start = "[Service]\nExecStart=\nExecStart=/usr/bin/coco.old /etc/coco/coco.toml\n";
+    fs::write(machine.path(unit).join("old.conf"), start).unwrap();
+    machine.succeed(&["systemctl", "daemon-reload"]);
+    machine.succeed(&["systemctl", "restart", "coco"]);
+    let main = site.main();
+    machine.succeed(&["rm", "-r", unit, "/usr/bin/coco.old"]);
+    site.install("second");
+    site.wait_until_ready();
+    assert_ne!(site.main(), main);
+    assert!(site.journal().contains("cannot start /usr/bin/coco.old"), "{}", site.journal());
 }
 
 /// Also one that systemd did not start itself.
