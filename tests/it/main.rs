@@ -82,6 +82,8 @@ mod spool;
 mod spool_replay;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
+/// rsyslog reads the log as it is.
+mod syslog;
 /// What systemd is told, and the sockets that it has bound.
 mod systemd;
 /// collectd's traffic generator through Coco.
