@@ -72,3 +72,5 @@ mod tour;
 mod trouble;
 /// Another process takes over under traffic, and no connection is closed.
 mod upgrade;
+/// After a deploy: what four questions find in one Coco or two, and what each seeded fault is called.
+mod verify;
