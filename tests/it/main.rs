@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+/// What becomes of samples that are sent to prove that each listener reaches its owners.
+mod canary;
 /// Recorded datagrams come out of Coco as real collectd decodes them.
 mod captures;
 /// Names have the owners that carbon's own routers give them.

@@ -15,6 +15,7 @@
 //!
 //! This crate knows no configuration file, no HTTP and no command line.
 
+pub mod canary;
 mod census;
 mod chunk;
 mod control;

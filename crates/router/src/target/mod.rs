@@ -194,6 +194,11 @@ impl Meters {
         }
     }
 
+    /// Samples shed for any reason.
+    pub(crate) fn shed_in_all(&self) -> u64 {
+        self.shed.iter().map(Counter::get).sum()
+    }
+
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
         let [queue_full, memory, oversize, bad_name, shutdown, retired, age, corrupt, looped] =
