@@ -20,6 +20,8 @@ mod delivery;
 mod explain;
 /// One faulty target of three: the others lose nothing and wait for nothing.
 mod faults;
+/// The build for tests, which has faults on demand.
+mod faulty;
 /// Probes, verdicts, and loops to ourselves.
 mod health;
 /// The checks: what they find in a running Coco, and what they say when nobody answers well.

@@ -20,6 +20,8 @@ mod census;
 mod chunk;
 mod control;
 mod doubt;
+#[cfg(feature = "faults")]
+mod faults;
 mod handle;
 pub mod handover;
 mod inlet;
