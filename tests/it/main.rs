@@ -26,10 +26,10 @@ mod delivery;
 mod explain;
 /// One faulty target of three: the others lose nothing and wait for nothing.
 mod faults;
-/// The shipped configuration in a real HAProxy, under traffic.
-mod haproxy;
 /// The build for tests, which has faults on demand.
 mod faulty;
+/// The shipped configuration in a real HAProxy, under traffic.
+mod haproxy;
 /// Probes, verdicts, and loops to ourselves.
 mod health;
 /// The checks: what they find in a running Coco, and what they say when nobody answers well.
@@ -94,3 +94,5 @@ mod tour;
 mod trouble;
 /// Another process takes over under traffic, and no connection is closed.
 mod upgrade;
+/// After a deploy: what four questions find in one Coco or two, and what each seeded fault is called.
+mod verify;
