@@ -4,6 +4,7 @@ use coco_tests::{
     coco::{self, Coco, targets},
     corpus,
     process::folder,
+    sink::UdpSink,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -144,5 +145,29 @@ fn the_running_process_and_the_command_line_give_the_same_owners() {
         }
     }
     assert_eq!(String::from_utf8(output).unwrap(), due);
+    coco.stop();
+}
+
+#[test]
+fn the_version_is_the_same_wherever_it_is_shown() {
+    let (code, output, error) = run(&["--version"], b"");
+    assert_eq!(code, Some(0), "{error}");
+    let output = String::from_utf8(output).unwrap();
+    let version = output.trim().strip_prefix("coco ").unwrap();
+    let sink = UdpSink::start();
+    let coco = Coco::start(&format!("[tiers.short]\n{}\n", targets(&[sink.address().to_string()])));
+    let process = &coco.get_json("/debug/vars")["process"];
+    assert_eq!(process["version"], version);
+    assert_eq!(process["pid"], coco.id());
+    assert_eq!((&process["draining"], &process["upgrades"]), (&false.into(), &0.into()));
+    assert!(process["uptime"].as_f64().unwrap() < 60.0, "{process}");
+    assert!(process["start_time"].as_u64().unwrap() > 1_700_000_000, "{process}");
+    assert!(coco.get("/").body.starts_with(&format!("Coco {version}\n")));
+    assert!(coco.log().contains(&format!("coco runs version=\"{version}\"")), "{}", coco.log());
+    let metrics = coco.get("/metrics").body;
+    assert!(
+        metrics.contains(&format!("coco_build_info{{version=\"{version}\"}} 1\n")),
+        "{metrics}"
+    );
     coco.stop();
 }

@@ -26,6 +26,8 @@ mod ks;
 mod layering;
 /// Bad lines and connections harm nobody.
 mod lines;
+/// The newest lines of the log, as `/debug/log` shows them.
+mod log;
 /// Bad datagrams harm nobody.
 mod malformed;
 /// Full queues share the memory that there is.

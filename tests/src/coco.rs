@@ -191,7 +191,7 @@ impl Coco {
     #[track_caller]
     pub fn upgrade(&mut self) -> Stopped {
         // A process hands over once.
-        let before = self.log().matches("handed over to process").count() - self.upgrades;
+        let before = self.log().matches(" handed over process=").count() - self.upgrades;
         assert_eq!(before, 0, "an upgrade that nobody waited for");
         self.signal(Signal::SIGUSR2);
         self.wait_for_upgrade()
@@ -202,12 +202,12 @@ impl Coco {
     pub fn wait_for_upgrade(&mut self) -> Stopped {
         let line = wait_for("the hand-over", Duration::from_secs(60), || {
             let log = self.process.log();
-            let mut lines = log.lines().filter(|line| line.contains("handed over to process"));
+            let mut lines = log.lines().filter(|line| line.contains(" handed over process="));
             let line = lines.nth(self.upgrades).map(str::to_owned);
             line.ok_or_else(|| format!("its log is:\n{log}"))
         });
         self.upgrades += 1;
-        let (_, words) = line.split_once("handed over to process ").expect("was looked for");
+        let (_, words) = line.split_once(" handed over process=").expect("was looked for");
         let (id, words) = words.split_once(' ').expect("words follow");
         let status =
             self.process.succeed(id.parse().expect("a process id"), Duration::from_secs(10));

@@ -55,6 +55,18 @@ pub fn judge(rates: &Rates, window: Window, rule: &Rule) -> Judged {
     Judged { grade, newest, resets }
 }
 
+/// Judges what is after a moment by what was before it, each as long as the window at most. Nothing
+/// confirms it: the moment stays where it is.
+#[must_use]
+pub fn judge_around(rates: &Rates, moment: f64, window: Window, rule: &Rule) -> Judged {
+    let start = moment - window.length;
+    let resets = rates.resets.iter().copied().filter(|reset| *reset > start).collect();
+    let halves = split::around(&rates.rates, moment, window.end, window.length);
+    let newest = Comparison::of(&halves);
+    let grade = newest.as_ref().map_or(Grade::Unknown, |comparison| comparison.grade(rule));
+    Judged { grade, newest, resets }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +106,16 @@ mod tests {
             ..Rates::default()
         };
         assert_eq!(judge(&long_ago, WINDOW, &rule(3)).grade, Grade::Critical);
+    }
+
+    #[test]
+    fn a_moment_has_its_own_halves() {
+        let grade = |moment: f64| judge_around(&step_at(0, 300), moment, WINDOW, &rule(1)).grade;
+        assert_eq!(grade(299.0), Grade::Critical);
+        assert_eq!(grade(100.0), Grade::Unknown);
+        assert_eq!(grade(450.0), Grade::Unknown);
+        let steady = judge_around(&step_at(0, 9_999), 299.0, WINDOW, &rule(1));
+        assert_eq!((steady.grade, steady.newest.unwrap().n1), (Grade::Ok, 30));
     }
 
     #[test]

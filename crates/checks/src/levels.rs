@@ -31,6 +31,17 @@ pub fn is_silent(sent: &[Rate], due: &[Rate]) -> bool {
     newest.len() == SILENT_FOR && newest.iter().all(|rate| rate.value == 0.0 && was_due(rate))
 }
 
+/// Which share of what was due one rate makes up after a moment; `None` if it is nothing. What was shed and
+/// not due in the same time is all of it.
+#[must_use]
+pub fn share(part: &[Rate], due: &[Rate], moment: f64) -> Option<f64> {
+    let sum = |rates: &[Rate]| {
+        rates.iter().filter(|rate| rate.time > moment).map(|rate| rate.value).sum::<f64>()
+    };
+    let (part, due) = (sum(part), sum(due));
+    (part > 0.0).then(|| if due > 0.0 { (part / due).min(1.0) } else { 1.0 })
+}
+
 /// What the ledger cannot explain, if that is so in two readings in a row.
 #[must_use]
 pub fn residual(readings: &[Option<f64>]) -> Option<f64> {
@@ -88,5 +99,19 @@ mod tests {
         assert_eq!(residual(&[Some(0.0), Some(3.0)]), None);
         assert_eq!(residual(&[Some(3.0), None]), None);
         assert_eq!(residual(&[Some(3.0)]), None);
+    }
+
+    #[test]
+    fn a_share_is_of_what_was_due_after_a_moment() {
+        let due = rates(&[100.0, 100.0, 100.0]);
+        for (part, moment, wanted) in [
+            (&[0.0, 0.0, 0.0][..], 0.0, None),
+            (&[5.0, 0.0, 0.0], 10.0, None),
+            (&[5.0, 0.0, 2.0], 10.0, Some(0.01)),
+            (&[5.0, 0.0, 400.0], 10.0, Some(1.0)),
+        ] {
+            assert_eq!(share(&rates(part), &due, moment), wanted, "{part:?}");
+        }
+        assert_eq!(share(&rates(&[1.0]), &[], 0.0), Some(1.0));
     }
 }

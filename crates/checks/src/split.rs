@@ -30,6 +30,17 @@ pub fn split_at(rates: &[Rate], moment: f64) -> Halves {
     Halves { before: values(before), after: values(after) }
 }
 
+/// The `length` seconds up to a moment, and what is after it, of which at most the `length` seconds up to
+/// `end` count.
+#[must_use]
+pub fn around(rates: &[Rate], moment: f64, end: f64, length: f64) -> Halves {
+    let counts = |rate: &&Rate| match rate.time <= moment {
+        true => rate.time > moment - length,
+        false => rate.time > end - length && rate.time <= end,
+    };
+    split_at(&rates.iter().filter(counts).copied().collect::<Vec<_>>(), moment)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +66,18 @@ mod tests {
         assert_eq!((halves.before.len(), halves.after.len()), (10, 30));
         let halves = split_at(&gap, 50.0);
         assert_eq!((halves.before.len(), halves.after.len()), (5, 35));
+    }
+
+    #[test]
+    fn around_a_moment_both_sides_are_of_one_length_at_most() {
+        let all = rates((0..100).map(|k| k * 10));
+        let halves = around(&all, 500.0, 990.0, 30.0);
+        assert_eq!(
+            (halves.before, halves.after),
+            (vec![480.0, 490.0, 500.0], vec![970.0, 980.0, 990.0])
+        );
+        let halves = around(&all, 980.0, 990.0, 30.0);
+        assert_eq!((halves.before.len(), halves.after), (3, vec![990.0]));
     }
 
     #[test]

@@ -85,11 +85,11 @@ fn is_doubtful(routes: &Routes, tier: &Tier, already: bool) -> bool {
     }
     match (already, doubtful) {
         (false, true) => tracing::error!(
-            "{} of {} targets of tier {} went down within 10 s: the fault is probably on this side \
-             (network, resolver); all are tried on",
-            count.fresh,
-            count.all,
-            tier.name
+            tier = tier.name,
+            down = count.fresh,
+            of = count.all,
+            "most of a tier went down within 10 s: the fault is probably on this side (network, resolver); \
+             all are tried on"
         ),
         (true, false) => tracing::info!(tier = tier.name, "most of the tier is there again"),
         (false, false) | (true, true) => {}

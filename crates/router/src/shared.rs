@@ -211,8 +211,8 @@ impl Reports {
             let new = now - before.get(&key).copied().unwrap_or_default();
             if new > 0 {
                 let labels: Vec<_> = key.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-                let labels = labels.join(" ");
-                tracing::warn!(count = new, labels, "{} in the last minute", key.name);
+                let (metric, labels) = (&key.name, labels.join(" "));
+                tracing::warn!(metric, count = new, labels, "more trouble in the last minute");
             }
             before.insert(key, now);
         }

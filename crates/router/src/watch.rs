@@ -43,7 +43,7 @@ async fn audit(shared: Arc<Shared>) {
             Verdict::FoundWrong => {
                 faults.add(1);
                 for fault in ledger.faults() {
-                    tracing::error!("the ledger does not add up, a fault of Coco: {fault}");
+                    tracing::error!(fault, "the ledger does not add up, a fault of Coco");
                 }
             }
         }

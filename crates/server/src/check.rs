@@ -70,7 +70,7 @@ fn rules(tier: &TierPlan) -> String {
 }
 
 /// What a running Coco has otherwise than the file, in words.
-fn differences(tiers: &[TierPlan], running: &[Value]) -> Vec<String> {
+pub(crate) fn differences(tiers: &[TierPlan], running: &[Value]) -> Vec<String> {
     let mut differences = Vec::new();
     for tier in tiers {
         let name = &tier.name;

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client::ApiUrl, ks::Ks, plan::Percent};
+use crate::{VERSION, client::ApiUrl, ks::Ks, plan::Percent, verify::Verify};
 
 /// Carries every metric of a fleet to the storage node that owns it.
 ///
@@ -13,7 +13,7 @@ use crate::{client::ApiUrl, ks::Ks, plan::Percent};
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
     name = "coco",
-    version,
+    version = VERSION,
     args_conflicts_with_subcommands = true,
     after_help = AFTER_HELP,
 )]
@@ -61,6 +61,12 @@ pub enum Command {
     /// readings for errors that last, targets that get nothing of what is due to them, and a ledger that
     /// does not add up. Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
     Ks(Ks),
+    /// After a deploy: is all well with one router or a fleet? Four questions, half a minute at most
+    ///
+    /// Is it running? Does a simple query work? Are there bad log messages? Do the metrics deviate? All
+    /// routers are asked at once, a canary sample goes through each listener, and the rings must agree.
+    /// What cannot be judged is UNKNOWN, never passed. Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    Verify(Verify),
 }
 
 /// Arguments of `coco spool`.
@@ -194,6 +200,7 @@ Examples:
   coco lookup --config /etc/coco.toml web-17  who owns web-17, in each tier
   coco plan /etc/coco.toml next.toml          what moves when next.toml takes its place
   coco ks send --host coco-1 --window 10m     has the rate to a target changed?
+  coco verify coco-1 coco-2 --since 5m        is all well since a deploy, five minutes ago?
   coco explain web-17.load                    all that decides about it, from the running Coco
 
 Exit status: 0 done, 1 failed while running, 2 usage, 3 not as asked, 78 faulty configuration.";

@@ -42,7 +42,7 @@ pub(crate) async fn wait(
     let count = |metric| handle.registry().counter(metric, &[]);
     let failed = |why: &str| {
         count(telemetry::UPGRADE_FAILURES).add(1);
-        tracing::error!("not upgraded, and nothing has changed: {why}");
+        tracing::error!(%why, "not upgraded, and nothing has changed");
     };
     loop {
         tokio::select! {
@@ -156,7 +156,7 @@ impl Service {
         // It has ended within its own bound; an error would be a panic, which has ended the process.
         drop(serving.await);
         let ledger = ledger_as_json(&drained.ledger);
-        tracing::info!(residual = drained.ledger.residual(), %ledger, "handed over to process {id}");
+        tracing::info!(process = id, residual = drained.ledger.residual(), %ledger, "handed over");
         match taken {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => {

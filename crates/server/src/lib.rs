@@ -4,6 +4,7 @@
 //! before, and the order of the stop stands in [`run`](mod@run).
 
 mod api;
+mod ask;
 pub mod check;
 pub mod cli;
 pub mod client;
@@ -21,7 +22,12 @@ pub mod plan;
 mod reload;
 mod rows;
 pub mod run;
+mod screen;
 pub mod spool;
+pub mod verify;
+
+/// The version of this program: `2.0.0`, or `2.0.0+BUILD` if `COCO_BUILD` was set when it was built.
+pub const VERSION: &str = env!("COCO_VERSION");
 
 /// What a check or a gate watches is not so; the message tells what it is. Exit status 3.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use coco_server::{
-    NotAsAsked,
+    NotAsAsked, VERSION,
     check::check,
     cli::{Cli, Command},
     config::{Config, ConfigError},
@@ -16,6 +16,7 @@ use coco_server::{
     plan::{Verdict, plan},
     run::run,
     spool::spool,
+    verify::verify,
 };
 
 /// Failed while running.
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             })
         }
         Cli { command: Some(Command::Ks(args)), .. } => return ks(&args),
+        Cli { command: Some(Command::Verify(args)), .. } => return verify(&args),
         Cli { command: Some(Command::Spool(args)), .. } => spool(&args).map(done),
         Cli { config: Some(path), .. } => {
             let run = |config| run(config, Some(path.clone()));
@@ -85,6 +87,6 @@ Try, in another terminal:
 collectd goes to 127.0.0.1:25826/udp, pickle to 127.0.0.1:2004; http://127.0.0.1:9090/ lists the API.
 Ctrl-C stops. `coco --help` tells the rest.
 ",
-        env!("CARGO_PKG_VERSION")
+        VERSION
     );
 }

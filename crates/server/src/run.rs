@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use crate::{
+    VERSION,
     api::{self, Api},
     config::Config,
     ending::{End, Service, Stops, wait},
@@ -89,7 +90,7 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let Config { plan, api: api_address, drain_timeout, drain_delay, measure_interval, notes } =
         config;
     for note in notes {
-        tracing::warn!("{note}");
+        tracing::warn!(%note, "worth knowing about the configuration");
     }
     raise_file_limit(plan.limits.connections_max);
     let shards = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -128,7 +129,7 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     tracing::info!(address = %api_socket.local_addr()?, "api listening");
     let (api_stop, api_stops) = watch::channel(false);
     let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone()), api_stops));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "coco runs");
+    tracing::info!(version = VERSION, shards, "coco runs");
     notifier.ready("running");
     tokio::spawn(notifier.clone().watch(handle));
 

@@ -101,14 +101,15 @@ impl Work<OsDisk> {
         // What cannot be read is no target's either.
         for listing in coco_spool::strangers(&OsDisk, directory, &names).unwrap_or_default() {
             let (tier, id) = listing.name.as_ref().map_or(("?", "?"), |n| (n.tier(), n.target()));
-            let (folder, samples, spool) = (&listing.folder, listing.samples, directory.display());
+            let (folder, samples) = (&listing.folder, listing.samples);
             tracing::warn!(
                 tier,
                 id,
                 folder,
                 samples,
+                spool = %directory.display(),
                 "on disk for a target that is in no tier, and stays there: once Coco has stopped, \
-                 `coco spool {spool} reroute --config FILE` gives it to the owners, and `drop` removes it"
+                 `coco spool DIRECTORY reroute --config FILE` gives it to the owners, and `drop` removes it"
             );
         }
     }

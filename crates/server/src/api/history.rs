@@ -1,9 +1,6 @@
 //! `/debug/history`: the last hour of the numbers of `/debug/vars`.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
     extract::State,
@@ -18,6 +15,7 @@ use super::{Api, problem, vars};
 use crate::{
     config::duration,
     history::{Pattern, SPAN, Selection},
+    log::unix_ms,
 };
 
 /// Window of an answer unless it is asked for another.
@@ -37,11 +35,6 @@ pub(crate) async fn keep_history(api: Api) {
         ticks.tick().await;
         api.history.record(unix_ms(), &vars::counters(&api));
     }
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or_default()
 }
 
 /// What is answered. All times are Unix seconds.
@@ -155,7 +148,7 @@ fn answer(api: &Api, question: &Question) -> Response {
 }
 
 /// Unix times in milliseconds are far below 2^53.
-fn seconds(ms: u64) -> f64 {
+pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 

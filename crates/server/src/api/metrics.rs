@@ -10,7 +10,7 @@ use axum::{
 use coco_router::{Handle, telemetry};
 
 use super::Api;
-use crate::log;
+use crate::{VERSION, log};
 
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let text = render(&api);
@@ -33,6 +33,11 @@ fn render(api: &Api) -> String {
             let labels: Vec<_> = row.labels.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
             sample(&mut out, &format!("{}_total", metric.name), &labels, &row.value.to_string());
         }
+    }
+    head(&mut out, "coco_log_lines_total", "Lines of the log, by level.", "counter");
+    for (level, count) in log::ring().counts() {
+        let labels = [("level", level.as_str().to_owned())];
+        sample(&mut out, "coco_log_lines_total", &labels, &count.to_string());
     }
     for (name, help, rows) in gauges(handle, api.started_unix, api.status.last()) {
         head(&mut out, name, help, "gauge");
@@ -134,6 +139,11 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             "coco_log_dropped",
             "Lines of the log that were not written because standard error took none.",
             one(log::dropped()),
+        ),
+        (
+            "coco_build_info",
+            "1; the label tells the version.",
+            vec![(vec![("version", VERSION.to_owned())], 1.0)],
         ),
         ("coco_process_start_time_seconds", "Unix time of the start.", one(started_unix)),
         (

@@ -7,6 +7,7 @@ mod explain;
 mod health;
 mod history;
 mod ledger;
+mod log;
 mod lookup;
 mod metrics;
 mod reload;
@@ -19,7 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -58,6 +59,7 @@ pub(crate) struct Api {
     handle: Handle,
     draining: Arc<AtomicBool>,
     started_unix: u64,
+    started: Instant,
     reloads: Reloads,
     status: Arc<Status>,
     history: Arc<History>,
@@ -73,7 +75,8 @@ impl Api {
         interval: Duration,
     ) -> Self {
         let history = Arc::new(History::new(interval));
-        Self { handle, draining: Arc::default(), started_unix, reloads, status, history }
+        let started = Instant::now();
+        Self { handle, draining: Arc::default(), started_unix, started, reloads, status, history }
     }
 
     /// From now on `/readyz` says that this process takes nothing new.
@@ -106,6 +109,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/ledger", get(ledger::ledger))
         .route("/debug/vars", get(vars::vars))
         .route("/debug/history", get(history::history))
+        .route("/debug/log", get(log::log))
         .route("/metrics", get(metrics::metrics))
         .route("/reload", post(reload::reload))
         .route("/livez", get(health::livez))
@@ -117,7 +121,7 @@ pub(crate) fn router(api: Api) -> Router {
 
 const INDEX: &str = concat!(
     "Coco ",
-    env!("CARGO_PKG_VERSION"),
+    env!("COCO_VERSION"),
     "
 
 /lookup?name=NAME    the owner of a host or Graphite name, in each tier; POST takes a name a line
@@ -129,6 +133,7 @@ const INDEX: &str = concat!(
 /blacklisted         series that the filter took out, and when they were last seen
 /debug/vars          counters as expvar JSON
 /debug/history?name=coco.send.*&window=10m    the same counters over the last hour
+/debug/log?level=warn&since=UNIX_TIME    the newest lines of the log, and the count of each kind
 /metrics             counters for Prometheus
 /reload              POST, from this machine only: reads the configuration file again
 /livez               200 while the data path is alive

@@ -8,18 +8,31 @@ use coco_router::{Handle, Ledger, Shed, TargetFates, TierView, telemetry};
 use serde_json::{Map, Value, json};
 
 use super::{Api, json as answer};
-use crate::log;
+use crate::{VERSION, log};
 
 pub(super) async fn vars(State(api): State<Api>) -> Response {
     let cmdline: Vec<_> =
         std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     answer(&json!({
         "cmdline": cmdline,
+        "process": process(&api),
         "memstats": memstats(),
         "coco": coco(&api),
         "noodle": {},
         "rings": rings(&api.handle),
     }))
+}
+
+/// Which program this is, and since when it runs. Text, and so beside `coco`.
+fn process(api: &Api) -> Value {
+    json!({
+        "version": VERSION,
+        "pid": std::process::id(),
+        "start_time": api.started_unix,
+        "uptime": api.started.elapsed().as_secs_f64(),
+        "draining": api.is_draining(),
+        "upgrades": api.handle.registry().counter(telemetry::UPGRADES, &[]).get(),
+    })
 }
 
 /// What two routers that agree have in common, by tier. Text, and so beside `coco`.
@@ -120,6 +133,9 @@ pub(super) fn counters(api: &Api) -> Value {
         "target": object(past.into_iter().chain(present).map(|t| (t.label.clone(), target(t)))),
         "tier": object(handle.doubts().into_iter().map(|(tier, is_doubtful)| {
             (tier, json!({ "suspect_self": u64::from(is_doubtful) }))
+        })),
+        "log": object(log::ring().counts().into_iter().map(|(level, count)| {
+            (level.as_str().to_owned(), count.into())
         })),
         "process": {
             "start_time": started_unix,

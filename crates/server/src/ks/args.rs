@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, Parser, ValueEnum};
 use coco_checks::Grade;
 
-use crate::{config::duration, plan::Percent};
+use crate::{VERSION, config::duration, plan::Percent};
 
 /// Arguments of `coco ks`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -24,14 +24,18 @@ pub enum What {
     Errors,
     /// Samples sent to targets; a target must not be silent either
     Send,
+    /// Samples given up of targets, of which only a rise counts; for `coco verify`
+    #[value(skip)]
+    Shed,
 }
 
 impl What {
     /// As it is typed.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Errors => "errors",
             Self::Send => "send",
+            Self::Shed => "shed",
         }
     }
 }
@@ -124,7 +128,7 @@ impl Options {
     }
 
     /// The exit status of a grade.
-    pub(super) fn exit_status(&self, grade: Grade) -> u8 {
+    pub(crate) fn exit_status(&self, grade: Grade) -> u8 {
         match (grade, self.unknown_as) {
             (Grade::Unknown, Some(UnknownAs::Ok)) => Grade::Ok.exit_status(),
             (Grade::Unknown, Some(UnknownAs::Warning)) => Grade::Warning.exit_status(),
@@ -136,7 +140,7 @@ impl Options {
 
 /// `anomalous_coco_errors` and `anomalous_coco_send`.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
-#[command(version, after_help = "It is `coco ks` under the name that it had in Coco 1.x.")]
+#[command(version = VERSION, after_help = "It is `coco ks` under the name that it had in Coco 1.x.")]
 pub(super) struct Old {
     #[command(flatten)]
     pub(super) options: Options,
@@ -155,7 +159,7 @@ pub enum UnknownAs {
 
 /// A time to look back, more than zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window(pub(super) Duration);
+pub struct Window(pub(crate) Duration);
 
 impl FromStr for Window {
     type Err = String;

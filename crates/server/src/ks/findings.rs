@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use coco_checks::{
     Grade,
-    judge::{Judged, Window, judge},
+    judge::{Judged, Window, judge, judge_around},
     levels,
     split::{self, Halves},
     verdict::{Comparison, HALF_MIN, Rule, TooFew},
@@ -20,18 +20,21 @@ use super::{
 /// Errors must rise by so much a second to be worth an alarm.
 const ERRORS_MIN_SHIFT: f64 = 0.1;
 
+/// Less than this share given up is a warning only.
+const SHED_MAX: f64 = 0.001;
+
 /// What is fresh may be older than three intervals by so many seconds.
 const LATENESS: f64 = 2.0;
 
 /// All that is to be said.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     /// What concerns all series.
-    pub(super) general: Vec<(Grade, String)>,
+    pub(crate) general: Vec<(Grade, String)>,
     /// The series, the worst first.
-    pub(super) series: Vec<Finding>,
+    pub(crate) series: Vec<Finding>,
     /// The process began anew in the window, so long ago.
-    pub(super) restarted: Option<String>,
+    pub(crate) restarted: Option<String>,
     /// The rule, when there was something to judge.
     pub(super) rule: Option<Rule>,
     /// Where the numbers are from.
@@ -42,14 +45,23 @@ pub(super) struct Findings {
 
 /// What one series came to.
 #[derive(Debug)]
-pub(super) struct Finding {
-    pub(super) name: String,
-    pub(super) grade: Grade,
-    pub(super) judged: Judged,
+pub(crate) struct Finding {
+    pub(crate) name: String,
+    pub(crate) grade: Grade,
+    pub(crate) judged: Judged,
     /// What is wrong with its newest rates, whatever was before.
-    pub(super) level: Option<String>,
-    pub(super) text: String,
+    pub(crate) level: Option<String>,
+    pub(crate) text: String,
     halves: Halves,
+}
+
+/// What is compared with what, and beside how many others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scope {
+    /// Before and after this Unix time, if not both halves of the window.
+    pub(crate) moment: Option<f64>,
+    /// So many series are tested in one run.
+    pub(crate) tested: usize,
 }
 
 impl Finding {
@@ -67,12 +79,18 @@ impl Findings {
 
     /// Judges everything.
     pub(super) fn of(args: &Ks, data: Data) -> Self {
+        let tested = data.series.len();
+        Self::within(args, data, Scope { moment: None, tested })
+    }
+
+    /// Judges everything in a scope.
+    pub(crate) fn within(args: &Ks, data: Data, scope: Scope) -> Self {
         let options = &args.options;
         if let Some(age) = too_old(&data) {
             let old = Self::unknown(format!("the newest number is {} old", span(age)));
             return Self { from: data.from, interval: data.interval, ..old };
         }
-        let (rule, what) = (rule(args, data.series.len()), args.what.as_str());
+        let (rule, what) = (rule(args, scope.tested), args.what.as_str());
         let length = options.window.0.as_secs_f64();
         let window = Window { end: data.newest, length, step: data.interval };
         let mut findings = Self { rule: Some(rule), ..Self::default() };
@@ -82,14 +100,15 @@ impl Findings {
         findings.restarted = (now - restart < length)
             .then(|| format!("restarted {} ago", span((now - restart).max(0.0))));
         findings.general.extend(trouble(&data, what, options.target.as_deref()));
-        let context = Context { args, data: &data, rule, window, restarted: &findings.restarted };
+        let restarted = &findings.restarted;
+        let context = Context { args, data: &data, rule, window, moment: scope.moment, restarted };
         findings.series = data.series.iter().map(|series| context.finding(series)).collect();
         findings.series.sort_by(worst_first);
         Self { from: data.from, interval: data.interval, ..findings }
     }
 
     /// The most pressing grade of all.
-    pub(super) fn grade(&self) -> Grade {
+    pub(crate) fn grade(&self) -> Grade {
         let series = self.series.iter().map(|finding| finding.grade);
         series.chain(self.general.iter().map(|(grade, _)| *grade)).max().unwrap_or(Grade::Unknown)
     }
@@ -138,7 +157,7 @@ impl Findings {
 
 fn rule(args: &Ks, tested: usize) -> Rule {
     let options = &args.options;
-    let only_rise = args.what == What::Errors;
+    let only_rise = args.what != What::Send;
     Rule {
         alpha: options.alpha.0,
         tested,
@@ -198,38 +217,56 @@ struct Context<'a> {
     data: &'a Data,
     rule: Rule,
     window: Window,
+    moment: Option<f64>,
     restarted: &'a Option<String>,
 }
 
 impl Context<'_> {
     fn finding(&self, series: &Series) -> Finding {
-        let judged = judge(&series.rates, self.window, &self.rule);
+        let (rates, window) = (&series.rates, self.window);
+        let (judged, halves) = match self.moment {
+            None => {
+                let halves = split::split(&rates.rates, window.end, window.length);
+                (judge(rates, window, &self.rule), halves)
+            }
+            Some(moment) => {
+                let halves = split::around(&rates.rates, moment, window.end, window.length);
+                (judge_around(rates, moment, window, &self.rule), halves)
+            }
+        };
         let subject = format!("{} {}", self.args.what.as_str(), series.name);
         let level = self.level(series, &subject);
         let grade = match (&level, self.data.levels_only) {
-            (Some(_), _) => Grade::Critical,
+            (Some((grade, _)), _) => *grade,
             // What all of them lack is told once.
             (None, true) => Grade::Ok,
             (None, false) => judged.grade,
         };
         let text = match (&level, &judged.newest) {
-            (Some(level), _) => level.clone(),
+            (Some((_, level)), _) => level.clone(),
             (None, Ok(comparison)) => self.change(&subject, comparison, judged.grade),
             (None, Err(few)) => format!("{subject}: {}", self.too_few(*few)),
         };
-        let halves = split::split(&series.rates.rates, self.window.end, self.window.length);
+        let level = level.map(|(_, level)| level);
         Finding { name: series.name.clone(), grade, judged, level, text, halves }
     }
 
     /// What is wrong with the newest rates.
-    fn level(&self, series: &Series, subject: &str) -> Option<String> {
+    fn level(&self, series: &Series, subject: &str) -> Option<(Grade, String)> {
         let rates = &series.rates.rates;
         match self.args.what {
             What::Errors => {
                 let rate = levels::lasting_errors(rates)?;
-                Some(format!("{subject} last, {}/s now", figure(rate)))
+                Some((Grade::Critical, format!("{subject} last, {}/s now", figure(rate))))
             }
-            What::Send => is_silent(series).then(|| silence(subject)),
+            What::Send => is_silent(series).then(|| (Grade::Critical, silence(subject))),
+            What::Shed => {
+                let start = self.moment.unwrap_or(self.window.end - self.window.length);
+                let share = levels::share(rates, &series.due.as_ref()?.rates, start)?;
+                let grade = if share < SHED_MAX { Grade::Warning } else { Grade::Critical };
+                let percent = figure(share * 100.0);
+                Some((grade, format!("{subject}: {percent}% of what is due is given up")))
+            }
         }
     }
 

@@ -130,7 +130,7 @@ fn shorten(name: &str) -> String {
 }
 
 /// A bar, which begins performance data, and whatever could end the line.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c != '|' && !c.is_control() && !('\u{2028}'..='\u{2029}').contains(&c);
     if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
@@ -150,7 +150,8 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-fn cut(text: &str) -> String {
+/// Within the longest text before the bar.
+pub(crate) fn cut(text: &str) -> String {
     if text.len() <= TEXT_BYTES_MAX {
         return text.to_owned();
     }

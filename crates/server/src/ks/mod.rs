@@ -5,7 +5,6 @@
 //! `coco-checks`; here is where the numbers come from, and what is said.
 
 mod args;
-mod ask;
 mod findings;
 mod json;
 mod line;
@@ -22,8 +21,11 @@ use coco_checks::Grade;
 
 pub use args::{Alpha, Ks, Options, Origin, UnknownAs, What, Window};
 
+pub(crate) use findings::{Findings, Scope};
+pub(crate) use line::{cut, escape};
+pub(crate) use source::{Data, history, router, unix_now};
+
 use args::Old;
-use findings::Findings;
 
 /// Longest time for all of it.
 const PATIENCE: Duration = Duration::from_secs(9);
@@ -81,7 +83,7 @@ pub fn old(what: What) -> ExitCode {
         What::Errors => {
             ("anomalous_coco_errors", "Has Coco's rate of errors risen, and do errors last?")
         }
-        What::Send => (
+        What::Send | What::Shed => (
             "anomalous_coco_send",
             "Has the rate changed at which Coco sends to its targets, and is one silent?",
         ),
@@ -93,10 +95,10 @@ pub fn old(what: What) -> ExitCode {
     }
 }
 
-/// Whether this command line, with the program as its first word, is one of `coco ks`.
+/// Whether this command line, with the program as its first word, is one of `coco ks` or `coco verify`.
 #[must_use]
 pub fn is_meant(mut words: impl Iterator<Item = OsString>) -> bool {
-    words.nth(1).is_some_and(|word| word == "ks")
+    words.nth(1).is_some_and(|word| word == "ks" || word == "verify")
 }
 
 /// A check that cannot read its command line is UNKNOWN: 2, clap's status, would be CRITICAL.
@@ -121,7 +123,7 @@ fn print(text: &str) {
 }
 
 /// A time in seconds as people write it, in its two largest units.
-fn span(seconds: f64) -> String {
+pub(crate) fn span(seconds: f64) -> String {
     if seconds < 60.0 {
         let short = format!("{seconds:.1}");
         return format!("{}s", short.trim_end_matches(".0"));

@@ -14,7 +14,6 @@ mod moved;
 mod names;
 mod progress;
 mod report;
-mod screen;
 mod source;
 mod survey;
 mod table;
@@ -29,8 +28,7 @@ use anyhow::Context;
 
 pub use gate::{Percent, PercentError};
 
-use crate::{cli, config::Config};
-use screen::Screen;
+use crate::{cli, config::Config, screen::Screen};
 use source::Source;
 use survey::Survey;
 use tier::Tier;

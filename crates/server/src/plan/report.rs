@@ -6,11 +6,11 @@ use coco_router::plan::TierPlan;
 use super::{
     Findings,
     figures::{bar, count, counted, percent},
-    screen::{Ink, Screen},
     table,
     tier::{Kept, Tier, renamed, renaming},
     told,
 };
+use crate::screen::{Ink, Screen};
 
 /// The whole report, its last line ended.
 pub(super) fn report(findings: &Findings<'_>, screen: Screen) -> String {

@@ -6,9 +6,9 @@ use coco_router::plan::TargetPlan;
 
 use super::{
     figures::{bar, percent},
-    screen::{Ink, Screen},
     tier::Kept,
 };
+use crate::screen::{Ink, Screen};
 
 /// One target, in either file or both.
 #[derive(Debug, Clone, PartialEq)]

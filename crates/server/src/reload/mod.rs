@@ -152,11 +152,11 @@ impl Reloader {
         bad.add(1);
         match outcome {
             Outcome::Faulty(ConfigError::Faults { name, faults }) => {
-                faults
-                    .iter()
-                    .for_each(|fault| tracing::error!("not reloaded: {}", fault.in_file(name)));
+                for fault in faults {
+                    tracing::error!(fault = %fault.in_file(name), "not reloaded");
+                }
             }
-            other => tracing::error!("not reloaded: {}", other.message()),
+            other => tracing::error!(why = %other.message(), "not reloaded"),
         }
     }
 }

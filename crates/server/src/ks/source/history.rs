@@ -1,6 +1,6 @@
 //! The router's own history: `GET /debug/history`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::bail;
 use coco_checks::rates::{Reading, rates};
@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use super::{Data, Series, router, shown};
 use crate::{
+    ask,
     history::SPAN,
     ks::{
         args::{Options, What},
-        ask, span,
+        span,
     },
 };
 
@@ -24,10 +25,7 @@ pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
         bail!("--window {window} is more than the {span} that a router keeps");
     }
     let asked = window.saturating_mul(3).div_f64(2.0).min(SPAN);
-    let mut url = format!("{}/debug/history?window={}ms", router(options)?, asked.as_millis());
-    for name in names(what, options) {
-        url.push_str(&format!("&name={}", utf8_percent_encode(&name, PLAIN)));
-    }
+    let url = format!("{}{}", router(&options.host)?, path(asked, names(what, options)));
     let json = ask::json(&url).map_err(|error| {
         let is_older = error.chain().any(|cause| cause.to_string().contains("answered 404"));
         if is_older { error.context("no history; for a Coco 1.x say --source") } else { error }
@@ -35,11 +33,21 @@ pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
     Ok(Data { from: url, ..data(&json, what, options)? })
 }
 
+/// What to ask a router for.
+pub(crate) fn path(window: Duration, names: Vec<String>) -> String {
+    let mut path = format!("/debug/history?window={}ms", window.as_millis());
+    for name in names {
+        path.push_str(&format!("&name={}", utf8_percent_encode(&name, PLAIN)));
+    }
+    path
+}
+
 /// What of a name needs no encoding.
 const PLAIN: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'*').remove(b':');
 
-fn names(what: What, options: &Options) -> Vec<String> {
+/// The series that tell about this, and those that they are judged with.
+pub(crate) fn names(what: What, options: &Options) -> Vec<String> {
     let target = options.target.as_deref();
     let targets = target.map_or_else(|| "*".to_owned(), |target| format!("{target}*"));
     let mut names = vec![
@@ -49,17 +57,17 @@ fn names(what: What, options: &Options) -> Vec<String> {
         format!("coco.ledger.*.{targets}.offered"),
         format!("coco.target.{targets}.state"),
     ];
-    if what == What::Errors {
-        names.push(match target {
-            Some(_) => format!("coco.target.{targets}.refused"),
-            None => "coco.errors.*".to_owned(),
-        });
+    match (what, target) {
+        (What::Send, _) => {}
+        (What::Shed, _) => names.push(format!("coco.ledger.*.{targets}.shed_*")),
+        (What::Errors, Some(_)) => names.push(format!("coco.target.{targets}.refused")),
+        (What::Errors, None) => names.push("coco.errors.*".to_owned()),
     }
     names
 }
 
 /// Reads the answer.
-pub(super) fn data(json: &Value, what: What, options: &Options) -> anyhow::Result<Data> {
+pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Result<Data> {
     let number = |key: &str| json[key].as_f64();
     let times = json["times"].as_array().map(|times| times.iter().filter_map(Value::as_f64));
     let (Some(times), Some(interval), Some(all)) =
@@ -86,10 +94,14 @@ pub(super) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         let named =
             columns.iter().filter_map(|(name, values)| Some((shown(of, options, name)?, values)));
         let named = named.filter(|(name, _)| !is_removed(&columns, name));
+        // A Coco of an older version does not tell what it sheds of a target.
+        let named = named.filter(|(name, _)| of != What::Shed || shed(&columns, name).is_some());
         named
             .map(|(name, values)| {
-                let due = (of == What::Send).then(|| due(&columns, &name)).flatten();
-                Series { rates: rates_of(values), due: due.map(|due| rates_of(&due)), name }
+                let due = (of != What::Errors).then(|| due(&columns, &name)).flatten();
+                let own = (of == What::Shed).then(|| shed(&columns, &name)).flatten();
+                let rates = rates_of(own.as_ref().unwrap_or(values));
+                Series { rates, due: due.map(|due| rates_of(&due)), name }
             })
             .collect::<Vec<_>>()
     };
@@ -116,10 +128,24 @@ fn is_removed(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> boo
 /// What fell to a target, over all tiers; without that, all that was accepted.
 fn due(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> Option<Vec<Option<f64>>> {
     let end = format!(".{target}.offered");
-    let offered = columns.iter().filter(|(name, _)| {
-        name.strip_prefix("ledger.").and_then(|name| name.strip_suffix(&end)).is_some()
-    });
-    let sum = offered.map(|(_, values)| values.clone()).reduce(|mut sum, values| {
+    let offered = sum(columns, |name| name.ends_with(&end));
+    offered.or_else(|| columns.get("filter.accepted").cloned())
+}
+
+/// What was shed of a target, over all tiers and reasons.
+fn shed(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> Option<Vec<Option<f64>>> {
+    let end = format!(".{target}");
+    sum(columns, |name| name.rsplit_once(".shed_").is_some_and(|(whose, _)| whose.ends_with(&end)))
+}
+
+/// The sum of the columns of the ledger that are meant.
+fn sum(
+    columns: &BTreeMap<String, Vec<Option<f64>>>,
+    is_meant: impl Fn(&str) -> bool,
+) -> Option<Vec<Option<f64>>> {
+    let ledger = columns.iter().filter(|(name, _)| name.starts_with("ledger."));
+    let meant = ledger.filter(|(name, _)| is_meant(name)).map(|(_, values)| values.clone());
+    meant.reduce(|mut sum, values| {
         for (sum, value) in sum.iter_mut().zip(values) {
             *sum = match (*sum, value) {
                 (Some(a), Some(b)) => Some(a + b),
@@ -127,8 +153,7 @@ fn due(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> Option<Vec
             };
         }
         sum
-    });
-    sum.or_else(|| columns.get("filter.accepted").cloned())
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Series of numbers, whatever they were read from.
 
 mod graphite;
-mod history;
+pub(crate) mod history;
 mod table;
 mod vars;
 mod visage;
@@ -12,43 +12,61 @@ use anyhow::bail;
 use coco_checks::rates::{Rates, Reading, given, rates};
 use serde_json::Value;
 
-use super::{
-    args::{Ks, Options, Origin, What},
-    ask,
-};
+use super::args::{Ks, Options, Origin, What};
+use crate::ask;
 
 /// What was read.
 #[derive(Debug, Default)]
-pub(super) struct Data {
+pub(crate) struct Data {
     /// The URL or file.
-    pub(super) from: String,
+    pub(crate) from: String,
     /// Seconds between two readings.
-    pub(super) interval: f64,
+    pub(crate) interval: f64,
     /// Unix time of the newest reading; the window ends there.
-    pub(super) newest: f64,
+    pub(crate) newest: f64,
     /// Unix time of the source when it was asked, if what it says should be fresh.
-    pub(super) now: Option<f64>,
+    pub(crate) now: Option<f64>,
     /// Unix time at which the process started, if that is told.
-    pub(super) started: Option<f64>,
+    pub(crate) started: Option<f64>,
     /// What is to be judged.
-    pub(super) series: Vec<Series>,
+    pub(crate) series: Vec<Series>,
     /// Targets beside what is judged, which must not be silent either.
-    pub(super) targets: Vec<Series>,
+    pub(crate) targets: Vec<Series>,
     /// What the ledger cannot explain, reading by reading.
-    pub(super) residual: Vec<Option<f64>>,
+    pub(crate) residual: Vec<Option<f64>>,
     /// There are too few readings by nature: only levels can be judged.
-    pub(super) levels_only: bool,
+    pub(crate) levels_only: bool,
+}
+
+impl Data {
+    /// Puts what another process counted before in front: its rates, as counts do not go on.
+    pub(crate) fn join(&mut self, before: &Self) {
+        for series in &mut self.series {
+            let Some(old) = before.series.iter().find(|old| old.name == series.name) else {
+                continue;
+            };
+            let first = series.rates.rates.first().map_or(f64::INFINITY, |rate| rate.time);
+            let earlier = |rates: &Rates| {
+                let rates = rates.rates.iter().copied().filter(|rate| rate.time < first);
+                rates.collect::<Vec<_>>()
+            };
+            series.rates.rates.splice(0..0, earlier(&old.rates));
+            if let (Some(due), Some(old)) = (&mut series.due, &old.due) {
+                due.rates.splice(0..0, earlier(old));
+            }
+        }
+    }
 }
 
 /// One series.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Series {
+pub(crate) struct Series {
     /// Name to show.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// How fast it grew.
-    pub(super) rates: Rates,
+    pub(crate) rates: Rates,
     /// For what is sent: how fast that grew which is due, if that is told.
-    pub(super) due: Option<Rates>,
+    pub(crate) due: Option<Rates>,
 }
 
 /// Readings under a name, not yet rates.
@@ -141,15 +159,15 @@ fn middle(mut distances: Vec<f64>) -> f64 {
     distances.get(distances.len() / 2).copied().unwrap_or_default()
 }
 
-fn unix_now() -> f64 {
+pub(crate) fn unix_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// The address of the router's API.
-fn router(options: &Options) -> anyhow::Result<String> {
-    let host = options.host.trim_start_matches("http://").trim_end_matches('/');
+pub(crate) fn router(host: &str) -> anyhow::Result<String> {
+    let host = host.trim_start_matches("http://").trim_end_matches('/');
     if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
-        bail!("--host {host}: give HOST or HOST:PORT");
+        bail!("{host}: give HOST or HOST:PORT");
     }
     let has_port = match host.rsplit_once(':') {
         // An IPv6 address without a port ends with its bracket.
@@ -183,7 +201,8 @@ fn shown(what: What, options: &Options, name: &str) -> Option<String> {
             let name = name.strip_prefix("target.")?.strip_suffix(".refused")?;
             target(name).then(|| name.to_owned())
         }
-        (What::Send, _) => {
+        // What is shed of a target stands in many places; its name is that of what it is sent.
+        (What::Send | What::Shed, _) => {
             let name = name.strip_prefix("send.")?;
             (name != "total" && target(name)).then(|| name.to_owned())
         }
@@ -217,10 +236,10 @@ mod tests {
             ("[::1]", "http://[::1]:9090"),
             ("[::1]:91", "http://[::1]:91"),
         ] {
-            assert_eq!(router(&options(&format!("--host {host}"))).unwrap(), url);
+            assert_eq!(router(host).unwrap(), url);
         }
         for bad in ["a/b", "user@host", "/"] {
-            assert!(router(&options(&format!("--host {bad}"))).is_err(), "{bad}");
+            assert!(router(bad).is_err(), "{bad}");
         }
     }
 

@@ -9,9 +9,9 @@ use coco_checks::{
 use serde_json::{Map, Value};
 
 use super::{Data, Series, router, shown, unix_now};
-use crate::ks::{
-    args::{Options, What},
+use crate::{
     ask,
+    ks::args::{Options, What},
 };
 
 /// Time between two readings.
@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads as often as a target has to be silent to be called so, and once before.
 pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
-    let url = format!("{}/debug/vars", router(options)?);
+    let url = format!("{}/debug/vars", router(&options.host)?);
     let mut readings = Vec::new();
     for round in 0..=SILENT_FOR {
         if round > 0 {

@@ -29,6 +29,7 @@ pub(super) fn url(what: What, options: &Options, now: f64) -> anyhow::Result<Str
         (What::Errors, _) => "operations-errors-send-write".to_owned(),
         (What::Send, Some(target)) if target.contains(':') => format!("operations-send-{target}"),
         (What::Send, Some(target)) => format!("operations-send-{target}{PORT}"),
+        (What::Shed, _) => bail!("Visage does not know what is shed"),
         (What::Send, None) => {
             bail!("Visage has a series for each target: say which, with --target")
         }

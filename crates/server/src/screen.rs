@@ -9,15 +9,15 @@ use terminal_size::{Width, terminal_size};
 
 /// Columns and colours of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     /// Within 60..=200.
-    pub(super) columns: usize,
+    pub(crate) columns: usize,
     is_coloured: bool,
 }
 
 /// What a colour means here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(crate) enum Ink {
     Heading,
     New,
     Gone,
@@ -27,7 +27,7 @@ pub(super) enum Ink {
 impl Screen {
     /// `COLUMNS`, or the width of the terminal, or 80. Colours only on a terminal, and not if `NO_COLOR`
     /// is set.
-    pub(super) fn of_stdout() -> Self {
+    pub(crate) fn of_stdout() -> Self {
         let is_terminal = io::stdout().is_terminal();
         let asked = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let measured = || terminal_size().map(|(Width(columns), _)| usize::from(columns));
@@ -36,12 +36,12 @@ impl Screen {
         Self::new(columns.unwrap_or(COLUMNS), is_terminal && !no_colour)
     }
 
-    pub(super) fn new(columns: usize, is_coloured: bool) -> Self {
+    pub(crate) fn new(columns: usize, is_coloured: bool) -> Self {
         Self { columns: columns.clamp(60, 200), is_coloured }
     }
 
     /// The text in a colour, where there are colours.
-    pub(super) fn paint(self, ink: Ink, text: &str) -> String {
+    pub(crate) fn paint(self, ink: Ink, text: &str) -> String {
         let code = match ink {
             Ink::Heading => 1,
             Ink::New => 32,

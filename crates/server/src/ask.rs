@@ -9,6 +9,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use ureq::{
+    Body,
+    http::{Response, StatusCode},
+};
 
 use crate::client::agent;
 
@@ -25,23 +29,45 @@ const BYTES_MAX: u64 = 32 << 20;
 const SHOWN_CHARS: usize = 120;
 
 /// The JSON that `GET url` answers.
-pub(super) fn json(url: &str) -> anyhow::Result<Value> {
-    // The query is long, and may be nobody's business.
-    let shown = url.split_once('?').map_or(url, |(place, _)| place);
-    get(url).and_then(|body| parse(&body)).with_context(|| format!("GET {shown}"))
+pub(crate) fn json(url: &str) -> anyhow::Result<Value> {
+    let agent = agent(CONNECT_TIMEOUT, ANSWER_TIMEOUT);
+    send(url, || agent.get(url).call()).and_then(|answer| answer.json()).with_context(|| get(url))
 }
 
-fn get(url: &str) -> anyhow::Result<Vec<u8>> {
+/// What is asked, for a message: the query is long, and may be nobody's business.
+fn get(url: &str) -> String {
+    format!("GET {}", url.split_once('?').map_or(url, |(place, _)| place))
+}
+
+/// What somebody answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Sends a request to this URL, and reads the answer, whatever its status.
+pub(crate) fn send(
+    url: &str,
+    request: impl FnOnce() -> Result<Response<Body>, ureq::Error>,
+) -> anyhow::Result<Answer> {
     if url.starts_with("https://") {
         bail!("only plain HTTP is spoken; say http://");
     }
-    let answer = agent(CONNECT_TIMEOUT, ANSWER_TIMEOUT).get(url).call().context("no answer")?;
+    let answer = request().context("no answer")?;
     let status = answer.status();
     let body = bounded(answer.into_body().into_reader()).context("half an answer")?;
-    if status == ureq::http::StatusCode::OK {
-        return Ok(body);
+    Ok(Answer { status, body })
+}
+
+impl Answer {
+    /// The JSON of a good answer.
+    pub(crate) fn json(&self) -> anyhow::Result<Value> {
+        match self.status {
+            StatusCode::OK => parse(&self.body),
+            status => bail!("answered {status}: {}", said(&self.body)),
+        }
     }
-    bail!("answered {status}: {}", said(&body))
 }
 
 /// The message of a JSON error, or the beginning of whatever it is.
@@ -52,7 +78,7 @@ fn said(body: &[u8]) -> String {
 }
 
 /// A file, which need not be one that ends.
-pub(super) fn file(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn file(path: &Path) -> anyhow::Result<Vec<u8>> {
     let read = |path| -> anyhow::Result<Vec<u8>> { Ok(bounded(File::open(path)?)?) };
     read(path).with_context(|| path.display().to_string())
 }
@@ -67,7 +93,7 @@ fn bounded(reader: impl Read) -> std::io::Result<Vec<u8>> {
 }
 
 /// Reads JSON, and says what it is instead.
-pub(super) fn parse(body: &[u8]) -> anyhow::Result<Value> {
+pub(crate) fn parse(body: &[u8]) -> anyhow::Result<Value> {
     match body.trim_ascii_start() {
         [] => bail!("the answer is empty"),
         [b'<', ..] => bail!("that is HTML or XML and not JSON: {}", beginning(body)),

@@ -1,0 +1,338 @@
+//! Canary samples: one through each listener, until its fate is known.
+//!
+//! Invariant: it ends after [`PATIENCE`] and a few requests; a canary is sent to no other process than the
+//! router that is asked. It may be sent many times: it is one sample that says nothing.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use coco_wire::{
+    collectd::{Identity, Packer, TIME_UNITS_PER_SECOND, ValueList, Values},
+    pickle::encode_frame,
+};
+use serde_json::Value;
+
+use super::ask::{Asked, Router};
+use crate::ks::unix_now;
+
+/// Its Graphite name.
+pub(super) const NAME: &str = "coco.canary.verify";
+
+/// Its host in collectd's protocol.
+pub(super) const HOST: &str = "coco-canary";
+
+const PLUGIN: &str = "coco";
+const TYPE: &str = "gauge";
+
+/// How long a canary may take to its end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time between two looks at it, and two canaries.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Longest time until a listener takes a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Its identifier in collectd's protocol.
+pub(super) fn identifier() -> String {
+    format!("{HOST}/{PLUGIN}/{TYPE}")
+}
+
+/// What became of the canaries.
+#[derive(Debug, Default)]
+pub(super) struct Canary {
+    pub(super) listeners: Vec<Listener>,
+}
+
+/// A listener, and what became of the canaries that were sent to it.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Listener {
+    pub(super) protocol: String,
+    pub(super) address: String,
+    /// Why nothing could be sent to it.
+    pub(super) error: Option<String>,
+    pub(super) seen: Vec<Seen>,
+    /// Each tier that can carry what comes here, with the owners that `/lookup` names.
+    pub(super) due: Vec<(String, Vec<String>)>,
+}
+
+/// The fate of a canary.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Seen {
+    pub(super) tier: Option<String>,
+    pub(super) target: Option<String>,
+    pub(super) fate: String,
+}
+
+impl Listener {
+    /// Nothing more is to be learned: it is with each owner, or can be with none.
+    fn is_done(&self) -> bool {
+        let without_owner = self.seen.iter().any(|seen| seen.tier.is_none());
+        let is_there = |(tier, targets): &(String, Vec<String>)| {
+            let sent = targets.iter().filter(|target| self.fate(tier, target) == Some("sent"));
+            sent.count() == targets.len()
+        };
+        without_owner || (!self.due.is_empty() && self.due.iter().all(is_there))
+    }
+
+    /// What became of the canary for this target.
+    pub(super) fn fate(&self, tier: &str, target: &str) -> Option<&str> {
+        let is_it = |seen: &&Seen| {
+            seen.tier.as_deref() == Some(tier) && seen.target.as_deref() == Some(target)
+        };
+        self.seen.iter().find(is_it).map(|seen| seen.fate.as_str())
+    }
+}
+
+/// Arms the router, sends through each of its listeners, and looks until all have arrived.
+pub(super) fn send(
+    router: &mut Router,
+    ledger: &Asked,
+    tiers: &Asked,
+    owners: &BTreeMap<String, Asked>,
+) -> Result<Canary, String> {
+    let (ledger, tiers) = match (ledger, tiers) {
+        (Ok(ledger), Ok(tiers)) => (ledger, tiers),
+        (Err(why), _) | (_, Err(why)) => return Err(why.clone()),
+    };
+    let mut listeners = listeners(ledger);
+    for listener in &mut listeners {
+        listener.due = due(tiers, owners, &listener.protocol)?;
+    }
+    router.allow(PATIENCE + LOOK_EVERY);
+    router.post("/debug/canary")?;
+    let (started, host) = (Instant::now(), router.place().to_owned());
+    loop {
+        for listener in &mut listeners {
+            if !listener.is_done() {
+                listener.error = send_to(&host, listener).err();
+            }
+        }
+        pause();
+        let answer = router.get("/debug/canary")?;
+        take(&answer, &mut listeners);
+        if listeners.iter().all(Listener::is_done) || started.elapsed() > PATIENCE {
+            return Ok(Canary { listeners });
+        }
+    }
+}
+
+/// The listeners in force.
+fn listeners(ledger: &Value) -> Vec<Listener> {
+    let rows = ledger["listeners"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    rows.filter(|row| row["removed"] != true)
+        .map(|row| Listener {
+            protocol: text(&row["protocol"]),
+            address: text(&row["address"]),
+            ..Listener::default()
+        })
+        .collect()
+}
+
+/// The tiers that can carry what comes by this protocol, and the owners there of its canary.
+fn due(
+    tiers: &Value,
+    owners: &BTreeMap<String, Asked>,
+    protocol: &str,
+) -> Result<Vec<(String, Vec<String>)>, String> {
+    let is_collectd = protocol == "collectd";
+    let carries = |tier: &&Value| match tier["protocol"].as_str() {
+        Some("collectd") => is_collectd,
+        Some("embedded") => true,
+        _ => !is_collectd,
+    };
+    let tiers = tiers.as_array().into_iter().flatten().filter(carries);
+    let of_tier = |tier: &Value| {
+        let name = tier["name"].as_str().unwrap_or_default();
+        let key = match (is_collectd, tier["key"].as_str()) {
+            (false, _) => NAME.to_owned(),
+            (true, Some("series")) => identifier(),
+            (true, _) => HOST.to_owned(),
+        };
+        let owners = owners.get(&key).ok_or("nobody asked for its owners")?.as_ref()?;
+        let targets = owners[name].as_str().unwrap_or_default().split(',');
+        let targets = targets.filter(|target| !target.is_empty()).map(str::to_owned);
+        Ok((name.to_owned(), targets.collect()))
+    };
+    tiers.map(of_tier).collect()
+}
+
+/// Reads `GET /debug/canary`: the newest fate of each, but `sent` once is enough.
+fn take(answer: &Value, listeners: &mut [Listener]) {
+    for row in answer["seen"].as_array().into_iter().flatten() {
+        let is_it = |listener: &&mut Listener| {
+            row["protocol"] == *listener.protocol && row["address"] == *listener.address
+        };
+        let Some(listener) = listeners.iter_mut().find(is_it) else { continue };
+        let text = |key: &str| row[key].as_str().map(str::to_owned);
+        let fate = text("fate").unwrap_or_default();
+        let new = Seen { tier: text("tier"), target: text("target"), fate };
+        let mut known = listener.seen.iter_mut();
+        match known.find(|old| (&old.tier, &old.target) == (&new.tier, &new.target)) {
+            Some(old) if old.fate == "sent" => {}
+            Some(old) => *old = new,
+            None => listener.seen.push(new),
+        }
+    }
+}
+
+fn send_to(host: &str, listener: &Listener) -> Result<(), String> {
+    let place = place(host, &listener.address)?;
+    let send = |error: std::io::Error| format!("cannot send to {place}: {error}");
+    let now = format!("{:.0}", unix_now().floor());
+    let line = format!("{NAME} 1 {now}\n");
+    match listener.protocol.as_str() {
+        "line-tcp" => stream(place, line.as_bytes()).map_err(send),
+        "line-udp" => datagram(place, line.as_bytes()).map_err(send),
+        "pickle" => {
+            let mut frame = Vec::new();
+            encode_frame(std::iter::once(line.trim_end().as_bytes()), &mut frame);
+            stream(place, &frame).map_err(send)
+        }
+        "collectd" => datagram(place, &collectd(&now)?).map_err(send),
+        other => Err(format!("no canary speaks {other}")),
+    }
+}
+
+/// Where to reach a listener; never on this machine one that is on another.
+fn place(host: &str, address: &str) -> Result<SocketAddr, String> {
+    let bound: SocketAddr = address.parse().map_err(|_| format!("{address:?} is no address"))?;
+    let router = || -> Result<IpAddr, String> {
+        let mut found = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
+        found.next().map(|place| place.ip()).ok_or_else(|| format!("{host} has no address"))
+    };
+    if bound.ip().is_unspecified() {
+        return Ok(SocketAddr::new(router()?, bound.port()));
+    }
+    if bound.ip().to_canonical().is_loopback() && !router()?.to_canonical().is_loopback() {
+        return Err(format!("{bound} is open to its own machine only: ask from there"));
+    }
+    Ok(bound)
+}
+
+fn stream(place: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&place, CONNECT_TIMEOUT)?;
+    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+    stream.write_all(bytes)
+}
+
+fn datagram(place: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
+    let here = if place.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    UdpSocket::bind(here)?.send_to(bytes, place).map(|_| ())
+}
+
+/// A datagram with a gauge.
+fn collectd(now: &str) -> Result<Vec<u8>, String> {
+    let (kinds, raw) = ([1], 1.0_f64.to_le_bytes());
+    let values = Values::try_new(&kinds, &raw).map_err(|error| error.to_string())?;
+    let identity = Identity {
+        host: HOST.as_bytes(),
+        plugin: PLUGIN.as_bytes(),
+        plugin_instance: b"",
+        type_: TYPE.as_bytes(),
+        type_instance: b"",
+    };
+    let second = now.parse::<u64>().unwrap_or(1);
+    let (time, interval) = (second * TIME_UNITS_PER_SECOND, 10 * TIME_UNITS_PER_SECOND);
+    let (mut packer, mut out) = (Packer::new(1024), Vec::new());
+    packer.begin(0);
+    let list = ValueList { identity, time, interval, values };
+    packer.push(&mut out, &list).map_err(|_| "the canary fits no datagram".to_owned())?;
+    Ok(out)
+}
+
+/// Lets some time pass: nobody has the other end.
+fn pause() {
+    let (_kept, nothing) = mpsc::channel::<()>();
+    let _timeout: Result<(), mpsc::RecvTimeoutError> = nothing.recv_timeout(LOOK_EVERY);
+}
+
+#[cfg(test)]
+mod tests {
+    use coco_wire::collectd::{Decoder, Item};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_datagram_has_the_gauge() {
+        let datagram = collectd("1764105600").unwrap();
+        let items: Vec<_> = Decoder::new(&datagram).collect();
+        let [Item::Values(list)] = &items[..] else { panic!("{items:?}") };
+        let mut name = Vec::new();
+        coco_wire::collectd::identifier(&list.identity, &mut name);
+        assert_eq!(String::from_utf8(name).unwrap(), identifier());
+        assert_eq!(list.time, 1_764_105_600 << 30);
+    }
+
+    #[test]
+    fn a_listener_is_reached_where_it_is() {
+        for (host, address, reached) in [
+            ("127.0.0.1:9090", "0.0.0.0:2003", Ok("127.0.0.1:2003")),
+            ("[::1]:9090", "[::]:2003", Ok("[::1]:2003")),
+            ("10.0.0.1:9090", "10.0.0.2:2003", Ok("10.0.0.2:2003")),
+            ("127.0.0.1:9090", "127.0.0.1:2003", Ok("127.0.0.1:2003")),
+            ("10.0.0.1:9090", "127.0.0.1:2003", Err("own machine only")),
+            ("127.0.0.1:9090", "unix", Err("is no address")),
+        ] {
+            match (place(host, address), reached) {
+                (Ok(place), Ok(wanted)) => assert_eq!(place.to_string(), wanted),
+                (Err(why), Err(wanted)) => assert!(why.contains(wanted), "{why}"),
+                (place, _) => panic!("{host} {address}: {place:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_canary_is_done_when_each_owner_was_sent_it() {
+        let ledger = json!({"listeners": [
+            {"protocol": "line-tcp", "address": "127.0.0.1:1", "removed": false},
+            {"protocol": "line-tcp", "address": "127.0.0.1:2", "removed": true},
+        ]});
+        let mut listeners = listeners(&ledger);
+        assert_eq!(listeners.len(), 1);
+        let tiers = json!([
+            {"name": "a", "protocol": "graphite", "key": "series"},
+            {"name": "b", "protocol": "collectd", "key": "host"},
+            {"name": "c", "protocol": "embedded", "key": "series"},
+        ]);
+        let owners = |target: &str| Ok(json!({"a": "x", "b": target, "c": target}));
+        let owners: BTreeMap<_, _> = [
+            (NAME.to_owned(), owners("y,z")),
+            (HOST.to_owned(), owners("h")),
+            (identifier(), owners("i")),
+        ]
+        .into();
+        let due = |protocol: &str| due(&tiers, &owners, protocol).unwrap();
+        let row = |tier: &str, targets: &[&str]| {
+            (tier.to_owned(), targets.iter().map(|target| (*target).to_owned()).collect())
+        };
+        assert_eq!(due("collectd"), [row("b", &["h"]), row("c", &["i"])]);
+        listeners[0].due = due("line-tcp");
+        assert_eq!(listeners[0].due, [row("a", &["x"]), row("c", &["y", "z"])]);
+        let seen = |tier: Option<&str>, target: &str, fate: &str| {
+            json!({"seen": [{"protocol": "line-tcp", "address": "127.0.0.1:1", "tier": tier,
+                "target": target, "id": target, "fate": fate}]})
+        };
+        for (tier, target, fate, is_done) in [
+            ("a", "x", "held", false),
+            ("a", "x", "sent", false),
+            ("c", "y", "sent", false),
+            ("c", "y", "held", false),
+            ("c", "z", "on_disk", false),
+            ("c", "z", "sent", true),
+        ] {
+            take(&seen(Some(tier), target, fate), &mut listeners);
+            assert_eq!(listeners[0].is_done(), is_done, "{tier} {target} {fate}");
+        }
+        listeners[0].seen.clear();
+        take(&seen(None, "", "filtered"), &mut listeners);
+        assert!(listeners[0].is_done());
+    }
+}

@@ -1,0 +1,253 @@
+//! Question 2: does a simple query work?
+
+use std::collections::BTreeMap;
+
+use coco_checks::Grade;
+use serde_json::Value;
+
+use super::{
+    ask::Asked,
+    canary::{Listener, NAME},
+    facts::Facts,
+    row::{Question, Row, Rows, short},
+};
+
+/// Looks at the owners of the probe name and at the canaries of one router.
+pub(super) fn rows(facts: &Facts) -> Vec<Row> {
+    let mut rows = Rows::new(Question::Query, Some(&facts.url));
+    lookup(facts, &mut rows);
+    match &facts.canary {
+        None => rows.not_asked("canary", "switched off by --no-canary"),
+        Some(Err(why)) => rows.say("canary", Grade::Unknown, no_canary(why)),
+        Some(Ok(canary)) => canary.listeners.iter().for_each(|one| listener(one, &mut rows)),
+    }
+    rows.rows
+}
+
+fn no_canary(why: &str) -> String {
+    if why.contains("answered 404") {
+        return format!("it knows no canary, so it is an older Coco ({why})");
+    }
+    why.to_owned()
+}
+
+fn lookup(facts: &Facts, rows: &mut Rows<'_>) {
+    let nobody = Err(String::new());
+    let owners = facts.owners.get(NAME).unwrap_or(&nobody);
+    let (tiers, owners) = match (&facts.tiers, owners) {
+        (Ok(tiers), Ok(owners)) => (tiers, owners),
+        (Err(why), _) | (_, Err(why)) => return rows.say("lookup", Grade::Unknown, why),
+    };
+    let names: Vec<&str> = names(tiers).collect();
+    let owner = |tier: &&str| owners[*tier].as_str().filter(|owner| !owner.is_empty());
+    let without: Vec<&str> = names.iter().filter(|tier| owner(tier).is_none()).copied().collect();
+    if names.is_empty() {
+        return rows.say("lookup", Grade::Critical, "it has no tiers");
+    }
+    if !without.is_empty() {
+        let text = format!("{NAME} has no owner in {}: that tier has no ring", without.join(", "));
+        return rows.say("lookup", Grade::Critical, text);
+    }
+    let pairs = names.iter().filter_map(|tier| Some(format!("{tier} → {}", owner(tier)?)));
+    rows.say("lookup", Grade::Ok, format!("{NAME}: {}", pairs.collect::<Vec<_>>().join(", ")));
+}
+
+fn names(tiers: &Value) -> impl Iterator<Item = &str> {
+    tiers.as_array().into_iter().flatten().filter_map(|tier| tier["name"].as_str())
+}
+
+/// One row of what became of the canary of a listener.
+fn listener(listener: &Listener, rows: &mut Rows<'_>) {
+    let check = format!("canary {} {}", listener.protocol, listener.address);
+    let (grade, text) = judge(listener);
+    rows.say(&check, grade, text);
+}
+
+fn judge(listener: &Listener) -> (Grade, String) {
+    if let Some(seen) = listener.seen.iter().find(|seen| seen.tier.is_none()) {
+        return without_owner(&seen.fate);
+    }
+    match &listener.error {
+        Some(why) if why.contains("own machine only") => return (Grade::Unknown, why.clone()),
+        Some(why) => return (Grade::Critical, why.clone()),
+        None => {}
+    }
+    if listener.due.is_empty() {
+        return (Grade::Warning, "no tier carries what comes here: it is lost".to_owned());
+    }
+    if listener.seen.is_empty() {
+        let text = "lost: it was sent again and again, and never seen; is this listener read?";
+        return (Grade::Critical, text.to_owned());
+    }
+    let strange = listener.seen.iter().filter_map(|seen| {
+        let (tier, target) = (seen.tier.as_deref()?, seen.target.as_deref()?);
+        let is_due = listener
+            .due
+            .iter()
+            .any(|(due, targets)| due == tier && targets.iter().any(|owner| owner == target));
+        (!is_due).then(|| format!("{tier}: it went to {target}, which is not its owner"))
+    });
+    let mut wrong: Vec<String> = strange.collect();
+    let mut right = Vec::new();
+    for (tier, targets) in &listener.due {
+        for target in targets {
+            match bad_fate(listener.fate(tier, target)) {
+                None => right.push(format!("{tier} → {target}")),
+                Some(why) => wrong.push(format!("{tier}: {target} {why}")),
+            }
+        }
+    }
+    if wrong.is_empty() {
+        return (Grade::Ok, format!("sent to {}", right.join(", ")));
+    }
+    (Grade::Critical, wrong.join("; "))
+}
+
+/// What a fate means, unless it is good.
+fn bad_fate(fate: Option<&str>) -> Option<String> {
+    let why = match fate {
+        Some("sent") => return None,
+        Some("held") => "does not take it, and it is held: is the target down?",
+        Some("on_disk") => "does not take it, and it went to disk: the target is down",
+        Some("shed") => "was to get it, and it was given up: see /ledger for the reason",
+        Some(other) => return Some(format!("has it as `{other}`, which is not known here")),
+        None => "never got it",
+    };
+    Some(why.to_owned())
+}
+
+fn without_owner(fate: &str) -> (Grade, String) {
+    match fate {
+        "filtered" => (Grade::Unknown, format!("the filter takes out {NAME}: let it pass")),
+        "unroutable" => (Grade::Warning, "no tier carries what comes here: it is lost".to_owned()),
+        other => (Grade::Critical, format!("it was taken as {other}")),
+    }
+}
+
+/// What decides where a sample goes must be alike in all routers.
+pub(super) fn rings(all: &[(&str, &Asked)]) -> Vec<Row> {
+    let mut rows = Rows::new(Question::Query, None);
+    let known: Vec<(&str, &Value)> =
+        all.iter().filter_map(|(url, tiers)| Some((short(url), tiers.as_ref().ok()?))).collect();
+    if all.len() < 2 {
+        rows.not_asked("rings agree", "there is one router: name more of them to compare");
+        return rows.rows;
+    }
+    if known.len() < all.len() {
+        let why = format!("only {} of {} routers told their tiers", known.len(), all.len());
+        rows.say("rings agree", Grade::Unknown, why);
+    }
+    // Tier by tier: each placement, and who has it.
+    let mut tiers: BTreeMap<&str, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
+    for tier in known.iter().flat_map(|(_, tiers)| names(tiers)) {
+        let of_tier = tiers.entry(tier).or_default();
+        if of_tier.is_empty() {
+            for (url, tiers) in &known {
+                of_tier.entry(placement(tiers, tier)).or_default().push(url);
+            }
+        }
+    }
+    let agree = tiers.iter().filter(|(_, placements)| placements.len() == 1);
+    let agree: Vec<&str> = agree.map(|(tier, _)| *tier).collect();
+    for (tier, placements) in tiers.iter().filter(|(_, placements)| placements.len() > 1) {
+        let who = placements.iter().map(|(what, urls)| format!("{what} at {}", urls.join(", ")));
+        let who = who.collect::<Vec<_>>().join("; ");
+        let text = format!("tier {tier} differs: {who}; the same series goes to different targets");
+        rows.say("rings agree", Grade::Critical, text);
+    }
+    if agree.len() == tiers.len() && known.len() > 1 {
+        let text = format!("{} routers place alike in {}", known.len(), agree.join(", "));
+        rows.say("rings agree", Grade::Ok, text);
+    }
+    rows.rows
+}
+
+/// All that decides in a tier. The epoch does not: it counts the changes that one process has seen.
+fn placement(tiers: &Value, name: &str) -> String {
+    let mut tiers = tiers.as_array().into_iter().flatten();
+    let Some(tier) = tiers.find(|tier| tier["name"] == name) else {
+        return "not there".to_owned();
+    };
+    let text = |key: &str| tier[key].as_str().unwrap_or("unknown");
+    let mut what = format!("digest {}", text("digest"));
+    for (key, usual) in
+        [("protocol", None), ("proto", None), ("key", None), ("names", Some("sorted"))]
+    {
+        if usual != Some(text(key)) {
+            what.push_str(&format!(", {key} {}", text(key)));
+        }
+    }
+    what
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::verify::canary::Seen;
+
+    fn seen(tier: Option<&str>, target: Option<&str>, fate: &str) -> Seen {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Seen { tier: text(tier), target: text(target), fate: fate.to_owned() }
+    }
+
+    #[test]
+    fn a_fate_has_a_grade_and_a_word() {
+        let due = vec![("t".to_owned(), vec!["a".to_owned(), "b".to_owned()])];
+        let ok = |target| seen(Some("t"), Some(target), "sent");
+        for (found, grade, said) in [
+            (vec![ok("a"), ok("b")], Grade::Ok, "sent to t → a, t → b"),
+            (vec![], Grade::Critical, "lost: "),
+            (vec![ok("a")], Grade::Critical, "t: b never got it"),
+            (
+                vec![ok("a"), seen(Some("t"), Some("b"), "held")],
+                Grade::Critical,
+                "t: b does not take",
+            ),
+            (
+                vec![ok("a"), seen(Some("t"), Some("b"), "on_disk")],
+                Grade::Critical,
+                "the target is down",
+            ),
+            (vec![ok("a"), seen(Some("t"), Some("b"), "shed")], Grade::Critical, "given up"),
+            (vec![ok("a"), ok("b"), ok("c")], Grade::Critical, "t: it went to c, which is not"),
+            (vec![seen(None, None, "filtered")], Grade::Unknown, "the filter takes out"),
+            (vec![seen(None, None, "unroutable")], Grade::Warning, "no tier carries"),
+            (vec![seen(None, None, "malformed")], Grade::Critical, "it was taken as malformed"),
+        ] {
+            let one = Listener { due: due.clone(), seen: found, ..Listener::default() };
+            let (came, text) = judge(&one);
+            assert!(came == grade && text.contains(said), "{one:?}: {came} {text}");
+        }
+        let closed = Listener { error: Some("refused".to_owned()), due, ..Listener::default() };
+        assert_eq!(judge(&closed), (Grade::Critical, "refused".to_owned()));
+    }
+
+    #[test]
+    fn routers_that_place_otherwise_are_named() {
+        let tier =
+            |name: &str, digest: &str| json!({"name": name, "digest": digest, "names": "sorted"});
+        let one = Ok(json!([tier("a", "1"), tier("b", "2")]));
+        let other = Ok(json!([tier("a", "1"), tier("b", "3")]));
+        let third = Ok(json!([tier("a", "1")]));
+        let said = |all: &[(&str, &Asked)]| {
+            let rows = rings(all).into_iter().map(|row| (row.grade, row.text));
+            rows.collect::<Vec<_>>()
+        };
+        assert_eq!(said(&[("http://x:1", &one)])[0].0, None);
+        let alike = said(&[("http://x:1", &one), ("http://y:1", &one)]);
+        assert_eq!(alike, [(Some(Grade::Ok), "2 routers place alike in a, b".to_owned())]);
+        for (second, there) in [(&other, "digest 3"), (&third, "not there")] {
+            let rows = said(&[("http://x:1", &one), ("http://y:1", second)]);
+            assert_eq!(rows.len(), 1, "{rows:?}");
+            assert_eq!(rows[0].0, Some(Grade::Critical));
+            assert!(rows[0].1.starts_with("tier b differs: digest 2"), "{rows:?}");
+            assert!(rows[0].1.contains(there) && rows[0].1.contains("at y:1"), "{rows:?}");
+        }
+        let silent = Err("no".to_owned());
+        let rows = said(&[("http://x:1", &one), ("http://y:1", &silent)]);
+        assert_eq!(rows[0].0, Some(Grade::Unknown));
+        assert_eq!(rows.len(), 1, "{rows:?}");
+    }
+}

@@ -1,0 +1,198 @@
+//! Question 1: is it running?
+
+use coco_checks::Grade;
+use coco_router::plan::{ListenerPlan, ListenerProtocol};
+use serde_json::Value;
+
+use super::{
+    args::Verify,
+    facts::Facts,
+    row::{Question, Row, Rows},
+};
+use crate::{check::differences, config::Config, ks::span};
+
+/// A clock may be so many seconds off before times cannot be compared.
+const CLOCK_OFF_MAX: f64 = 5.0;
+
+/// Looks at the process, its probes, its listeners, and the configuration that it runs with.
+pub(super) fn rows(
+    args: &Verify,
+    facts: &Facts,
+    wanted: Option<&Result<Config, String>>,
+) -> Vec<Row> {
+    let mut rows = Rows::new(Question::Running, Some(&facts.url));
+    process(args, facts, &mut rows);
+    for (check, answer) in [("livez", &facts.livez), ("readyz", &facts.readyz)] {
+        probe(check, answer, &mut rows);
+    }
+    clock(facts, &mut rows);
+    listeners(facts, &mut rows);
+    match wanted {
+        None => {}
+        Some(Err(why)) => rows.say("config", Grade::Unknown, why),
+        Some(Ok(config)) => configuration(facts, config, &mut rows),
+    }
+    rows.rows
+}
+
+fn process(args: &Verify, facts: &Facts, rows: &mut Rows<'_>) {
+    let process = match &facts.vars {
+        Ok(vars) => &vars["process"],
+        Err(why) => return rows.say("process", Grade::Unknown, why),
+    };
+    let Some(version) = process["version"].as_str() else {
+        let why = "/debug/vars has no `process`: is it a Coco, and as new as this one?";
+        return rows.say("process", Grade::Unknown, why);
+    };
+    let number = |key: &str| process[key].as_u64().unwrap_or_default();
+    let uptime = span(process["uptime"].as_f64().unwrap_or_default().floor());
+    let upgraded = match number("upgrades") {
+        0 => String::new(),
+        count => format!(", upgraded {count} times"),
+    };
+    let text = format!("Coco {version}, process {}, up {uptime}{upgraded}", number("pid"));
+    rows.say("process", Grade::Ok, text);
+    match &args.expect_version {
+        None => {}
+        Some(wanted) if wanted == version => rows.say("version", Grade::Ok, version),
+        Some(wanted) => {
+            let text =
+                format!("old version: {version} runs and not {wanted}; restart or upgrade it");
+            rows.say("version", Grade::Critical, text);
+        }
+    }
+}
+
+fn probe(check: &str, answer: &Result<(bool, Value), String>, rows: &mut Rows<'_>) {
+    let (is_good, body) = match answer {
+        Ok(answer) => answer,
+        Err(why) => return rows.say(check, Grade::Unknown, why),
+    };
+    let reasons: Vec<_> = texts(&body["reasons"]).collect();
+    match (is_good, body["ok"].as_bool()) {
+        (true, Some(true)) => rows.say(check, Grade::Ok, "yes"),
+        (true, _) => rows.say(check, Grade::Unknown, format!("200, but with no `ok`: {body}")),
+        (false, _) if reasons.contains(&"draining") => {
+            rows.say(
+                check,
+                Grade::Critical,
+                "draining: it is about to stop, and takes nothing new",
+            );
+        }
+        (false, _) => rows.say(check, Grade::Critical, format!("no: {}", reasons.join("; "))),
+    }
+}
+
+/// Times are compared between machines.
+fn clock(facts: &Facts, rows: &mut Rows<'_>) {
+    let Some(now) = facts.log.as_ref().ok().and_then(|log| log["now"].as_f64()) else { return };
+    let off = now - facts.asked_at;
+    if off.abs() > CLOCK_OFF_MAX {
+        let side = if off > 0.0 { "ahead of" } else { "behind" };
+        let text =
+            format!("{} {side} the clock here; see to both, times are compared", span(off.abs()));
+        rows.say("clock", Grade::Warning, text);
+    }
+}
+
+fn listeners(facts: &Facts, rows: &mut Rows<'_>) {
+    let [Ok(before), later] = &facts.ledgers else {
+        let why = facts.ledgers[0].as_ref().err().cloned().unwrap_or_default();
+        return rows.say("listeners", Grade::Unknown, why);
+    };
+    let in_force = in_force(before);
+    if in_force.is_empty() {
+        return rows.say("listeners", Grade::Critical, "none is bound: nothing can be received");
+    }
+    for listener in in_force {
+        let name = name(listener);
+        let count = |row: &Value, key: &str| row[key].as_u64().unwrap_or_default();
+        let newer = later.as_ref().ok().and_then(|later| {
+            let rows = later["listeners"].as_array()?;
+            rows.iter().find(|row| row["removed"] != true && self::name(row) == name)
+        });
+        let newer = newer.unwrap_or(listener);
+        let more = |key: &str| count(newer, key).saturating_sub(count(listener, key));
+        let text = format!("bound, {} read", count(newer, "raw"));
+        if more("kernel_dropped") > 0 {
+            let dropped = more("kernel_dropped");
+            let advice = "raise its receive_buffer, or net.core.rmem_max";
+            let text = format!("{text}; the kernel drops: {dropped} just now; {advice}");
+            rows.say(&name, Grade::Warning, text);
+        } else {
+            rows.say(&name, Grade::Ok, text);
+        }
+    }
+}
+
+fn in_force(ledger: &Value) -> Vec<&Value> {
+    let rows = ledger["listeners"].as_array().into_iter().flatten();
+    rows.filter(|row| row["removed"] != true).collect()
+}
+
+fn name(row: &Value) -> String {
+    let text = |key: &str| row[key].as_str().unwrap_or_default();
+    format!("{} {}", text("protocol"), text("address"))
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// What the file asks for, and what is there.
+fn configuration(facts: &Facts, config: &Config, rows: &mut Rows<'_>) {
+    match (&facts.tiers, &facts.ledgers[0]) {
+        (Ok(tiers), Ok(ledger)) => {
+            let running = tiers.as_array().cloned().unwrap_or_default();
+            let mut wrong = differences(&config.plan.tiers, &running);
+            let bound = in_force(ledger);
+            for wanted in config.plan.listeners.iter().filter(|wanted| !is_bound(wanted, &bound)) {
+                let protocol = protocol(wanted.protocol);
+                wrong.push(format!("{protocol} {} is not bound", wanted.address));
+            }
+            let known =
+                |row: &&&Value| config.plan.listeners.iter().any(|plan| is_bound(plan, &[row]));
+            for row in bound.iter().filter(|row| !known(row)) {
+                wrong.push(format!("{} is bound, and not in the file", name(row)));
+            }
+            if wrong.is_empty() {
+                let text = "its listeners, tiers and rings are those of the file";
+                return rows.say("config", Grade::Ok, text);
+            }
+            for text in wrong {
+                rows.say(
+                    "config",
+                    Grade::Critical,
+                    format!("{text}; reload it, or see to the file"),
+                );
+            }
+        }
+        (Err(why), _) | (_, Err(why)) => rows.say("config", Grade::Unknown, why),
+    }
+}
+
+/// A name, and a port of the kernel's choice, can be any.
+fn is_bound(plan: &ListenerPlan, bound: &[&Value]) -> bool {
+    bound.iter().any(|row| {
+        let address = row["address"].as_str().unwrap_or_default();
+        let Ok(address) = address.parse::<std::net::SocketAddr>() else { return false };
+        let host = &plan.address.host;
+        let is_host = match host.parse::<std::net::IpAddr>() {
+            Ok(wanted) => wanted == address.ip(),
+            Err(_) if host.is_empty() => address.ip().is_unspecified(),
+            Err(_) => true,
+        };
+        row["protocol"] == protocol(plan.protocol)
+            && (plan.address.port == 0 || plan.address.port == address.port())
+            && is_host
+    })
+}
+
+fn protocol(protocol: ListenerProtocol) -> &'static str {
+    match protocol {
+        ListenerProtocol::Collectd => "collectd",
+        ListenerProtocol::LineTcp => "line-tcp",
+        ListenerProtocol::LineUdp => "line-udp",
+        ListenerProtocol::Pickle => "pickle",
+    }
+}
