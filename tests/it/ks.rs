@@ -150,7 +150,8 @@ fn the_history_has_what_was_asked_for() {
     let times: Vec<_> = all["times"].as_array().unwrap().iter().flat_map(Value::as_f64).collect();
     assert!(times.is_sorted(), "{times:?}");
     assert_eq!(all["interval"], 0.2);
-    assert_eq!(all["resets"], json!([all["start_time"]]));
+    assert_eq!(all["resets"].as_array().unwrap().len(), 1);
+    assert_eq!(all["resets"][0].as_f64(), all["start_time"].as_f64());
     assert_eq!(all["incarnation"], all["start_time"]);
     assert_eq!(all["left_out"], 0);
     for name in ["coco.filter.accepted", "coco.ledger.residual", "coco.errors.send.write"] {
@@ -181,6 +182,36 @@ fn the_history_has_what_was_asked_for() {
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         assert!(body["error"].is_string(), "{bad}: {body}");
     }
+    coco.stop();
+}
+
+#[test]
+fn an_upgrade_is_judged_by_what_was_before_it() {
+    let sink = LineSink::start();
+    let mut coco = start("", &[sink.address().to_string()]);
+    let feed = Feed::start(coco.listener("line-tcp"), 2_000);
+    let host = coco.api().to_string();
+    let line = [&["--host", &host][..], &WINDOW].concat();
+    let judged = |what: &str, wanted: i32| {
+        wait_for(what, PATIENCE, || match check("anomalous_coco_send", &line) {
+            said if said.status == wanted => Ok(said),
+            said => Err(format!("{said:?}")),
+        })
+    };
+    judged("enough history", 0);
+    let history = |coco: &Coco| coco.get_json("/debug/history?name=coco.send.*&window=1h");
+    let before = history(&coco);
+    coco.upgrade();
+    let after = history(&coco);
+    let times = |history: &Value| history["times"].as_array().unwrap().clone();
+    assert!(times(&after).starts_with(&times(&before)), "{before}\n{after}");
+    assert_eq!(after["resets"].as_array().unwrap().len(), 2, "{after}");
+    // At once, with the numbers of both processes.
+    let said = judged("the same rate in the new process", 0);
+    assert!(said.out.contains("resets=1"), "{said:?}");
+    feed.set(1_000);
+    judged("the change in the new process", 2);
+    drop(feed);
     coco.stop();
 }
 

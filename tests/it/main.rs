@@ -34,6 +34,8 @@ mod malformed;
 mod memory;
 /// A carbon-c-relay is replaced under traffic, and no series moves.
 mod migration;
+/// Prometheus, its rules, and Grafana's dashboard speak of what Coco exports.
+mod observe;
 /// A real storage node is away for a while.
 mod outage;
 /// The papers name what is there, and keep to their length.

@@ -335,6 +335,19 @@ fn what_is_left_of_a_target_of_an_earlier_configuration_is_told_of_and_can_be_mo
     assert_eq!((status, moved), (Some(0), held), "{told}");
     assert!(rows.clone().all(|row| row[..2] == ["carbon", "dead"]), "{told}");
     assert_eq!(reroute(), (Some(0), "tier\tfrom\tto\tsamples\n".to_owned()), "once is enough");
+    let refused = |words: &[&str]| {
+        let words = [&["spool", path], words].concat();
+        let output = coco::run(&words, b"");
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (option, name) in [("--tier", "carbn"), ("--target", "daed")] {
+        let said = refused(&["reroute", "--config", file.to_str().unwrap(), option, name]);
+        assert!(said.contains("there is no spool of") && said.contains(name), "{said}");
+    }
+    assert!(
+        refused(&["dump", "nosuch"]).contains("folder nosuch; `ls` names those that there are")
+    );
 
     let coco = Coco::start(&after);
     assert_eq!(coco.ledger().of_all("recovered"), held);

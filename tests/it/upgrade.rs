@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{sys::signal::kill, unistd::Pid};
+
 use coco_tests::{
     coco::{self, Coco, targets},
     flood::{Within, feed_lines, feed_lists},
@@ -16,7 +18,7 @@ use coco_tests::{
     port::{free_port, udp_sockets},
     process::{Signal, folder},
     sink::LineSink,
-    wait::{SOON, wait_until},
+    wait::{SOON, wait_for, wait_until},
 };
 
 /// Hand-overs under the flood; more with `COCO_TEST_HANDOVERS`.
@@ -262,6 +264,32 @@ fn a_stop_in_the_middle_of_an_upgrade_stops_both() {
     wait_until("the attempt", SOON, || coco.log().contains("starting the program anew"));
     // It waits for the new process to have let go of the log, too.
     coco.stop();
+}
+
+#[test]
+fn a_new_process_that_is_stopped_at_once_waits_for_what_the_old_one_holds() {
+    let dead = format!("127.0.0.1:{}", free_port());
+    let mut coco =
+        Coco::start(&format!("{}[limits]\ndrain_timeout = \"200ms\"\n", config(&[dead])));
+    let mut client = TcpStream::connect(coco.listener("line-tcp")).unwrap();
+    client.write_all(&lines("a", 0..20_000)).unwrap();
+    coco.wait_for_ledger("the lines", SOON, |ledger| match ledger.held() {
+        20_000 => Ok(()),
+        held => Err(format!("{held} are held")),
+    });
+    coco.signal(Signal::SIGUSR2);
+    let id = wait_for("the hand-over to begin", SOON, || {
+        let log = coco.log();
+        let line = log.lines().find(|line| line.contains("handing over process="));
+        line.map(|line| coco::field(line, "process").to_owned()).ok_or(log)
+    });
+    // Nothing was handed over yet: the old one still tries for two seconds.
+    kill(Pid::from_raw(id.parse().unwrap()), Signal::SIGTERM).unwrap();
+    let old = coco.wait_for_upgrade();
+    assert_eq!(old.ledger.of_all("handed_over"), 20_000, "{}", old.ledger);
+    let new = coco.wait();
+    assert_eq!(new.ledger.of_all("inherited"), 20_000, "{}", new.ledger);
+    assert_eq!(new.ledger.shed_in_all(), 20_000, "{}", new.ledger);
 }
 
 /// The answers of `/readyz`, and whether a line still comes through.

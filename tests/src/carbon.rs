@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     ffi::OsStr,
     fs,
     io::Write,
@@ -15,11 +14,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    coco::target_dir,
     corpus,
     port::free_port,
     process::{Process, folder},
     store,
+    tools::venv,
     wait::{SOON, wait_until},
 };
 
@@ -134,20 +133,4 @@ fn python(script: &str, arguments: &[&OsStr], input: &str) -> String {
     writer.join().expect("writing does not panic").expect("the script reads its input");
     assert!(output.status.success(), "{script} ended with {}", output.status);
     String::from_utf8(output.stdout).expect("the scripts write UTF-8")
-}
-
-/// A program of the virtual environment that `./test` makes.
-fn venv(program: &str) -> PathBuf {
-    let venv = env::var_os("COCO_TEST_VENV").map(PathBuf::from);
-    let venv = venv.unwrap_or_else(|| target_dir().join("test-venv"));
-    let file = venv.join("bin").join(program);
-    assert!(
-        file.is_file(),
-        "this test needs {}: run ./test, or `python3 -m venv {} && GRAPHITE_NO_PREFIX=True {}/bin/pip \
-         install -r tests/peers/requirements.txt`",
-        file.display(),
-        venv.display(),
-        venv.display(),
-    );
-    file
 }

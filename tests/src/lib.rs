@@ -40,5 +40,6 @@ pub mod proxy;
 pub mod sink;
 pub mod storage;
 pub mod store;
+pub mod tools;
 pub mod usage;
 pub mod wait;

@@ -15,7 +15,7 @@ use crate::{
     reload::{self, Changes, ReloadError},
     routes::Routes,
     shared::Shared,
-    target::embedded::Series,
+    target::{Target, embedded::Series},
     telemetry::Registry,
 };
 
@@ -57,6 +57,19 @@ pub struct TierView {
     pub suspect_self: bool,
     /// Names looked up in this tier.
     pub lookups: u64,
+}
+
+/// How much there may be of what is counted, by the plan in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes that all queues together may hold.
+    pub memory_bytes: usize,
+    /// Open client connections.
+    pub connections: usize,
+    /// Bytes on disk: of all targets together, and of one; `None` without a spool.
+    pub spool_bytes: Option<(u64, u64)>,
+    /// Tier, address text and the bytes that may wait in memory, for each target.
+    pub queues: Vec<(String, String, usize)>,
 }
 
 /// A series by name.
@@ -141,6 +154,24 @@ impl Handle {
     /// Bytes that all queues together held, a tenth of a second ago at most.
     pub fn memory(&self) -> usize {
         self.shared.memory()
+    }
+
+    /// What bounds them, and the rest.
+    pub fn bounds(&self) -> Bounds {
+        let routes = self.shared.routes.load();
+        let queues = |tier: &crate::routes::Tier| -> Vec<_> {
+            let targets = routes.targets.get(tier.all_slots()).unwrap_or_default().iter();
+            let row = |target: &Arc<Target>| {
+                (tier.name.clone(), target.plan.label.clone(), target.queue.bytes_max())
+            };
+            targets.map(row).collect()
+        };
+        Bounds {
+            memory_bytes: routes.limits.memory_bytes_max,
+            connections: routes.limits.connections_max,
+            spool_bytes: self.shared.spool_bytes_max,
+            queues: routes.tiers.iter().flat_map(queues).collect(),
+        }
     }
 
     /// How long ago the shard that has been silent longest was heard; a working one is heard twice a

@@ -44,7 +44,7 @@ mod target;
 pub mod telemetry;
 mod watch;
 
-pub use handle::{Handle, SeriesSeen, TierView};
+pub use handle::{Bounds, Handle, SeriesSeen, TierView};
 pub use ledger::{Ledger, ListenerCounts, SampleFates, SpoolFacts, TargetFates, TierFates};
 pub use listen::bind::BindError;
 pub use reload::{Change, Changes, ReloadError, TargetChange};

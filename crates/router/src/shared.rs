@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) doubts: ArcSwap<HashSet<String>>,
     /// Bytes of unfinished pickle frames over all clients.
     pub(crate) unfinished_bytes: Arc<AtomicUsize>,
+    /// Bytes on disk that all spools together, and each of them, may have. No reload changes them.
+    pub(crate) spool_bytes_max: Option<(u64, u64)>,
     /// The next process, while this one hands over.
     pub(crate) heir: Mutex<Option<Heir>>,
     /// The process before this one has let go of everything.
@@ -89,6 +91,10 @@ impl Shared {
             loops: Loops::default(),
             doubts: ArcSwap::default(),
             unfinished_bytes: Arc::default(),
+            spool_bytes_max: plan
+                .spool
+                .as_ref()
+                .map(|spool| (spool.bytes_max, spool.target_bytes_max)),
             heir: Mutex::default(),
             predecessor_gone: AtomicBool::new(false),
         }

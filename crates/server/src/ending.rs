@@ -13,13 +13,16 @@ use tokio::{
 
 use crate::{
     api::{Api, ledger_as_json},
-    handover::{Program, SocketSet, Successor},
+    handover::{Past, Program, SocketSet, Successor},
     notify::Notifier,
     reload::Status,
 };
 
 /// What the writer to a new process may take when all else has ended.
 const LAST_PIECES_MAX: Duration = Duration::from_secs(10);
+
+/// What the process before this one may take to let go of everything when this one is to stop.
+const INHERITANCE_MAX: Duration = Duration::from_secs(10);
 
 /// Why a process ends.
 pub(crate) enum End {
@@ -35,8 +38,8 @@ pub(crate) async fn wait(
     mut upgrade: Signal,
     running: &Running,
     program: &Program,
-    (api_address, api_socket): &(Address, OwnedFd),
-    mut inheriting: Option<JoinHandle<()>>,
+    (api, api_address, api_socket): (&Api, &Address, &OwnedFd),
+    inheriting: &mut Option<JoinHandle<()>>,
 ) -> End {
     let handle = running.handle();
     let count = |metric| handle.registry().counter(metric, &[]);
@@ -49,12 +52,13 @@ pub(crate) async fn wait(
             signal = stops.next() => return End::Stop(signal),
             _ = upgrade.recv() => {}
         }
-        if let Some(task) = inheriting.take() {
+        if let Some(task) = inheriting.as_mut() {
             // One at a time: what this process is still given must not be in its way.
             tokio::select! {
                 ended = task => drop(ended),
                 signal = stops.next() => return End::Stop(signal),
             }
+            *inheriting = None;
         }
         if std::process::id() == 1 {
             failed("this is process 1, whose end ends all others: start a new container instead");
@@ -63,12 +67,12 @@ pub(crate) async fn wait(
         tracing::info!("upgrading: starting the program anew");
         let attempt = async {
             let mut held = running.hold().await.map_err(|error| error.to_string())?;
-            let api = api_socket.try_clone().map_err(|error| error.to_string())?;
-            let api = Some((api_address.clone(), api));
-            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), api };
-            let upgrades = count(telemetry::UPGRADES).get();
+            let socket = api_socket.try_clone().map_err(|error| error.to_string())?;
+            let socket = Some((api_address.clone(), socket));
+            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), api: socket };
+            let past = Past { upgrades: count(telemetry::UPGRADES).get(), history: api.history() };
             // Nothing is reloaded while `held` lives: what the new process was told stays true.
-            program.clone().start(set, upgrades).await
+            program.clone().start(set, past).await
         };
         tokio::pin!(attempt);
         let result = loop {
@@ -96,12 +100,15 @@ pub(crate) struct Service {
     pub(crate) serving: JoinHandle<()>,
     pub(crate) status: Arc<Status>,
     pub(crate) notifier: Notifier,
+    /// Ends when the process before this one has given all that it held.
+    pub(crate) inheriting: Option<JoinHandle<()>>,
 }
 
 impl Service {
     /// Stops in order.
     pub(crate) async fn stop(self, signal: &'static str, stops: &mut Stops) -> anyhow::Result<()> {
-        let Self { running, api, api_stop: _api_stop, serving, status, notifier } = self;
+        let Self { running, api, api_stop: _api_stop, serving, status, notifier, inheriting } =
+            self;
         api.set_draining();
         notifier.stopping("sending what is held");
         let drain_delay = status.drain_delay();
@@ -110,6 +117,13 @@ impl Service {
             tracing::info!(signal, delay = ?drain_delay, "not ready any more; reading on for the delay");
             if let Ok(signal) = timeout(drain_delay, stops.next()).await {
                 tracing::info!(signal, "the rest of the delay is skipped");
+            }
+        }
+        if let Some(task) = inheriting.filter(|task| !task.is_finished()) {
+            tracing::info!(signal, "waiting for what the process before this one still holds");
+            tokio::select! {
+                ended = timeout(INHERITANCE_MAX, task) => drop(ended),
+                signal = stops.next() => tracing::info!(signal, "not waiting any longer"),
             }
         }
         let drain_timeout = status.drain_timeout();
@@ -130,7 +144,7 @@ impl Service {
         successor: Successor,
         stops: &mut Stops,
     ) -> anyhow::Result<()> {
-        let Self { running, api: _api, api_stop, serving, status: _status, notifier } = self;
+        let Self { running, api_stop, serving, notifier, .. } = self;
         let id = successor.id();
         tracing::info!(process = id, "handing over");
         // The new process has the API's socket: what comes to it waits there.

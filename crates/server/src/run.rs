@@ -86,7 +86,7 @@ fn raise_file_limit(connections_max: usize) {
 }
 
 async fn serve(start: Start) -> anyhow::Result<()> {
-    let Start { config, file, program, predecessor, sockets } = start;
+    let Start { config, file, program, mut predecessor, sockets } = start;
     let Config { plan, api: api_address, drain_timeout, drain_delay, measure_interval, notes } =
         config;
     for note in notes {
@@ -106,7 +106,8 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let api_socket = api_socket(&api_address, api_handed)
         .with_context(|| format!("cannot listen for the API on {api_address}"))?;
     let addresses: Vec<_> = bound.addresses().collect();
-    let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
+    let history = predecessor.as_mut().map(|before| std::mem::take(&mut before.past.history));
+    let (running, mut inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
     for (protocol, address) in addresses {
         tracing::info!(protocol, %address, "listening");
     }
@@ -124,6 +125,9 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     };
     let reloads = reloader.start();
     let api = Api::new(handle.clone(), started, reloads, Arc::clone(&status), measure_interval);
+    if let Some(history) = history.filter(|history| !history.is_empty()) {
+        api.inherit_history(&history);
+    }
     tokio::spawn(api::keep_history(api.clone()));
     let api_copy = api_socket.as_fd().try_clone_to_owned()?;
     tracing::info!(address = %api_socket.local_addr()?, "api listening");
@@ -133,9 +137,9 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     notifier.ready("running");
     tokio::spawn(notifier.clone().watch(handle));
 
-    let api_handed = (api_address, api_copy);
-    let end = wait(&mut stops, upgrade, &running, &program, &api_handed, inheriting).await;
-    let service = Service { running, api, api_stop, serving, status, notifier };
+    let api_handed = (&api, &api_address, &api_copy);
+    let end = wait(&mut stops, upgrade, &running, &program, api_handed, &mut inheriting).await;
+    let service = Service { running, api, api_stop, serving, status, notifier, inheriting };
     match end {
         End::Stop(signal) => service.stop(signal, &mut stops).await,
         End::HandOver(successor) => service.hand_over(successor, &mut stops).await,
@@ -151,7 +155,7 @@ async fn begin(
     stops: &mut Stops,
 ) -> anyhow::Result<(Running, Option<JoinHandle<()>>)> {
     let Some(predecessor) = predecessor else { return Ok((bound.run().await?, None)) };
-    registry.counter(telemetry::UPGRADES, &[]).add(predecessor.upgrades);
+    registry.counter(telemetry::UPGRADES, &[]).add(predecessor.past.upgrades);
     let (running, inheritance) = bound.run_behind()?;
     let estate = tokio::select! {
         estate = predecessor.take_over() => estate?,

@@ -78,7 +78,10 @@ fn verify(directory: &Path) -> anyhow::Result<()> {
 fn dump(directory: &Path, folder: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let (mut records, mut samples) = (0_u64, 0_u64);
-    for record in coco_spool::dump(&OsDisk, directory, folder)? {
+    let held = coco_spool::dump(&OsDisk, directory, folder);
+    for record in
+        held.with_context(|| format!("folder {folder}; `ls` names those that there are"))?
+    {
         if record.head.format == LINES {
             out.write_all(&record.payload)?;
         } else {
@@ -106,9 +109,18 @@ fn reroute(
     target: Option<&str>,
 ) -> anyhow::Result<()> {
     let root = Root::open(OsDisk, directory, Arc::new(Budget::new(u64::MAX)))?;
+    let listings = coco_spool::ls(&OsDisk, directory)?;
+    let held: Vec<_> = listings.iter().filter_map(|listing| listing.name.as_ref()).collect();
+    // What is mistyped would look as if nothing were held any more.
+    if let Some(tier) = tier.filter(|tier| held.iter().all(|name| name.tier() != *tier)) {
+        anyhow::bail!("there is no spool of tier {tier:?}; `ls` names those that there are");
+    }
+    if let Some(id) = target.filter(|id| held.iter().all(|name| name.target() != *id)) {
+        anyhow::bail!("there is no spool of target {id:?}; `ls` names those that there are");
+    }
     let mut out = std::io::stdout().lock();
     writeln!(out, "tier\tfrom\tto\tsamples")?;
-    for listing in coco_spool::ls(&OsDisk, directory)? {
+    for listing in listings {
         let Some(name) = listing.name.filter(|_| listing.samples > 0) else { continue };
         let (its_tier, id) = (name.tier(), name.target());
         let known = plan.tiers.iter().find(|tier| tier.name == its_tier);

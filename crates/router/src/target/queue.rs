@@ -146,6 +146,11 @@ impl Queue {
         self.room.notify_waiters();
     }
 
+    /// Its bound in bytes, whatever all queues together hold.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.lock().bytes_max
+    }
+
     /// Bytes in memory, filled or not: queued, and taken but not recycled.
     pub(crate) fn footprint(&self) -> usize {
         let inner = self.lock();

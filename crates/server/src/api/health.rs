@@ -23,8 +23,17 @@ pub(super) async fn livez(State(api): State<Api>) -> Response {
 
 /// 200 while every shard is heard and the process is not stopping.
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
+    answer(&not_ready(&api))
+}
+
+/// Whether `/readyz` says 200.
+pub(super) fn is_ready(api: &Api) -> bool {
+    not_ready(api).is_empty()
+}
+
+fn not_ready(api: &Api) -> Vec<String> {
     let draining = api.is_draining().then(|| "draining".to_owned());
-    answer(&stuck(&api).into_iter().chain(draining).collect::<Vec<_>>())
+    stuck(api).into_iter().chain(draining).collect()
 }
 
 fn stuck(api: &Api) -> Option<String> {

@@ -48,8 +48,8 @@ struct Answer {
     /// When this was asked.
     now: f64,
     times: Vec<f64>,
-    /// When counters began anew, within the window: with the process.
-    resets: Vec<u64>,
+    /// When counters began anew, within the window: with each process.
+    resets: Vec<f64>,
     /// Series for which there is no place.
     left_out: usize,
     /// A value for each time, or null.
@@ -135,7 +135,7 @@ fn answer(api: &Api, question: &Question) -> Response {
         start_time: began,
         now: seconds(now),
         times: times.into_iter().map(seconds).collect(),
-        resets: (began * 1000 >= from).then_some(began).into_iter().collect(),
+        resets: api.history.resets(from).into_iter().map(seconds).collect(),
         left_out,
         series,
     };

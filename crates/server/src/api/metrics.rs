@@ -39,7 +39,8 @@ fn render(api: &Api) -> String {
         let labels = [("level", level.as_str().to_owned())];
         sample(&mut out, "coco_log_lines_total", &labels, &count.to_string());
     }
-    for (name, help, rows) in gauges(handle, api.started_unix, api.status.last()) {
+    let gauges = gauges(handle, api.started_unix, api.status.last());
+    for (name, help, rows) in gauges.into_iter().chain(bounds(handle)).chain(process(api)) {
         head(&mut out, name, help, "gauge");
         for (labels, value) in rows {
             sample(&mut out, name, &labels, &value.to_string());
@@ -150,6 +151,60 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             "coco_last_reload_time_seconds",
             "Unix time of the last good reload; 0 before it.",
             one(reloaded_unix.unwrap_or_default()),
+        ),
+    ]
+}
+
+/// How much there may be of what the gauges show, for alerts that say "nearly full".
+fn bounds(handle: &Handle) -> Vec<Gauge> {
+    let bounds = handle.bounds();
+    let bytes = |count: usize| float(u64::try_from(count).unwrap_or(u64::MAX));
+    let queues = bounds
+        .queues
+        .into_iter()
+        .map(|(tier, target, most)| (vec![("tier", tier), ("target", target)], bytes(most)));
+    let (all, each) = bounds.spool_bytes.unzip();
+    let spool =
+        |most: Option<u64>| most.map(|most| (Vec::new(), float(most))).into_iter().collect();
+    vec![
+        ("coco_target_queue_bytes_max", "Bytes that may wait for the target.", queues.collect()),
+        (
+            "coco_queues_bytes_max",
+            "Bytes that all queues together may hold: limits.memory.",
+            vec![(Vec::new(), bytes(bounds.memory_bytes))],
+        ),
+        (
+            "coco_connections_max",
+            "Client connections that may be open: limits.connections.",
+            vec![(Vec::new(), bytes(bounds.connections))],
+        ),
+        ("coco_spool_bytes_max", "Bytes that may be on disk: spool.size.", spool(all)),
+        (
+            "coco_spool_target_bytes_max",
+            "Bytes that may be on disk for one target: spool.per_target.",
+            spool(each),
+        ),
+    ]
+}
+
+/// What the process says of itself.
+fn process(api: &Api) -> Vec<Gauge> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    vec![
+        (
+            "coco_ready",
+            "1 while /readyz says 200: new traffic is welcome.",
+            vec![(Vec::new(), f64::from(u8::from(super::health::is_ready(api))))],
+        ),
+        (
+            "coco_process_resident_bytes",
+            "Resident memory of the process.",
+            vec![(Vec::new(), float(super::vars::resident_bytes()))],
+        ),
+        (
+            "coco_build_info",
+            "1; the label tells the version.",
+            vec![(vec![("version", version)], 1.0)],
         ),
     ]
 }

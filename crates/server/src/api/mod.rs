@@ -44,6 +44,7 @@ pub(crate) use serve::serve;
 
 use crate::{
     history::History,
+    log::unix_ms,
     reload::{Reloads, Status},
 };
 
@@ -74,9 +75,19 @@ impl Api {
         status: Arc<Status>,
         interval: Duration,
     ) -> Self {
-        let history = Arc::new(History::new(interval));
+        let history = Arc::new(History::new(interval, started_unix * 1000));
         let started = Instant::now();
         Self { handle, draining: Arc::default(), started_unix, started, reloads, status, history }
+    }
+
+    /// Goes on with the history of the process before this one.
+    pub(crate) fn inherit_history(&self, bytes: &[u8]) {
+        self.history.inherit(bytes, unix_ms());
+    }
+
+    /// The history, for the process that takes over.
+    pub(crate) fn history(&self) -> Vec<u8> {
+        self.history.to_bytes()
     }
 
     /// From now on `/readyz` says that this process takes nothing new.

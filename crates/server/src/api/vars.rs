@@ -47,12 +47,15 @@ fn rings(handle: &Handle) -> Value {
 
 /// Resident memory under the names that dashboards of a Go process read.
 fn memstats() -> Value {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = |column| -> u64 {
-        statm.split(' ').nth(column).and_then(|text| text.parse().ok()).unwrap_or_default()
-    };
-    let resident = pages(1) * PAGE_BYTES;
+    let resident = resident_bytes();
     json!({ "Alloc": resident, "HeapAlloc": resident, "Sys": resident })
+}
+
+/// Memory of this process that is not swapped out; 0 if the kernel does not say.
+pub(super) fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|text| text.parse().ok());
+    pages.unwrap_or(0_u64) * PAGE_BYTES
 }
 
 /// Of x86-64 and of AArch64 as Debian builds it.

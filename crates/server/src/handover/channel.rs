@@ -42,6 +42,8 @@ const READ_BYTES: usize = 64 << 10;
 pub(super) enum Word {
     /// A listening socket, with the address as configured.
     Socket { protocol: String, host: String, port: u16 },
+    /// What the old process has recorded of its numbers.
+    History,
     /// There are no more of these. So many processes have handed over before.
     Prepare { upgrades: u64 },
     /// From the new process: it waits for nothing else.

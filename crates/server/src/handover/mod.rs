@@ -34,6 +34,15 @@ pub(crate) struct SocketSet {
     pub(crate) api: Option<(Address, std::os::fd::OwnedFd)>,
 }
 
+/// What the old process tells of the past.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// How many processes have handed over.
+    pub(crate) upgrades: u64,
+    /// Its numbers, as [`crate::history::History`] writes them; empty if there are none.
+    pub(crate) history: Vec<u8>,
+}
+
 const PROTOCOLS: [(ListenerProtocol, &str); 4] = [
     (ListenerProtocol::Collectd, "collectd"),
     (ListenerProtocol::LineTcp, "line-tcp"),

@@ -15,7 +15,7 @@ use coco_router::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    API, SocketSet, VARIABLE,
+    API, Past, SocketSet, VARIABLE,
     channel::{Channel, Message, VERSION, Word},
     protocol_of,
 };
@@ -33,8 +33,8 @@ const PIECES_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Predecessor {
     channel: Channel,
-    /// How many processes have handed over, up to this one.
-    pub(crate) upgrades: u64,
+    /// Its past, and that it has handed over to this one.
+    pub(crate) past: Past,
 }
 
 impl Predecessor {
@@ -55,8 +55,9 @@ impl Predecessor {
 
     fn greet(mut channel: Channel) -> anyhow::Result<(Self, SocketSet)> {
         let mut set = SocketSet { listeners: Vec::new(), api: None };
+        let mut history = Vec::new();
         loop {
-            let Some(Message { word, socket, .. }) = channel.receive()? else {
+            let Some(Message { word, body, socket }) = channel.receive()? else {
                 bail!("the process before this one has ended");
             };
             match word {
@@ -70,8 +71,10 @@ impl Predecessor {
                         set.listeners.push(HandedSocket { protocol, address, socket });
                     }
                 }
+                Word::History => history = body,
                 Word::Prepare { upgrades } => {
-                    return Ok((Self { channel, upgrades: upgrades + 1 }, set));
+                    let past = Past { upgrades: upgrades + 1, history };
+                    return Ok((Self { channel, past }, set));
                 }
                 other => bail!("{other:?} comes too early"),
             }
@@ -137,7 +140,7 @@ fn piece(Message { word, body, socket }: Message) -> Option<Piece> {
             Some(Piece::Record(HandedRecord { target, format, samples, payload: body }))
         }
         Word::Done { tier, id } => Some(Piece::Done((tier, id))),
-        Word::Socket { .. } | Word::Prepare { .. } | Word::Ready => None,
+        Word::Socket { .. } | Word::History | Word::Prepare { .. } | Word::Ready => None,
     }
 }
 
@@ -191,9 +194,11 @@ mod tests {
         }
         let (left, right) = UnixStream::pair().unwrap();
         let mut left = Channel::new(left, PATIENCE).unwrap();
+        left.send(&Word::History, b"numbers", None).unwrap();
         left.send(&Word::Prepare { upgrades: 3 }, b"", None).unwrap();
         let (predecessor, set) =
             Predecessor::greet(Channel::new(right, PATIENCE).unwrap()).unwrap();
-        assert_eq!((predecessor.upgrades, set.listeners.len()), (4, 0));
+        assert_eq!(predecessor.past.history, b"numbers");
+        assert_eq!((predecessor.past.upgrades, set.listeners.len()), (4, 0));
     }
 }

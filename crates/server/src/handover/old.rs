@@ -18,7 +18,7 @@ use coco_router::handover::{HandedClient, HandedRecord, Piece};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    API, SocketSet, VARIABLE,
+    API, Past, SocketSet, VARIABLE,
     channel::{Channel, VERSION, Word},
     name_of,
 };
@@ -53,14 +53,10 @@ impl Program {
     ///
     /// # Errors
     /// Why it is not ready; it has been ended then. Dropping the future ends it too.
-    pub(crate) async fn start(
-        self,
-        sockets: SocketSet,
-        upgrades: u64,
-    ) -> Result<Successor, String> {
+    pub(crate) async fn start(self, sockets: SocketSet, past: Past) -> Result<Successor, String> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
         let hang_up = HangUp(Some(ours.try_clone().map_err(|error| error.to_string())?));
-        let start = move || self.start_now(ours, theirs, &sockets, upgrades);
+        let start = move || self.start_now(ours, theirs, &sockets, &past);
         let started = tokio::task::spawn_blocking(start).await;
         let started = started.map_err(|error| error.to_string()).flatten();
         hang_up.disarm();
@@ -72,7 +68,7 @@ impl Program {
         ours: UnixStream,
         theirs: UnixStream,
         sockets: &SocketSet,
-        upgrades: u64,
+        past: &Past,
     ) -> Result<Successor, String> {
         let path = self.path.display();
         let child = Command::new(&self.path)
@@ -83,7 +79,7 @@ impl Program {
             .spawn()
             .map_err(|error| format!("cannot start {path}: {error}"))?;
         let mut child = child;
-        match prepare(ours, sockets, upgrades) {
+        match prepare(ours, sockets, past) {
             Ok(channel) => Ok(Successor { child, channel }),
             Err(why) => {
                 // It may have ended by itself, which its status then tells.
@@ -125,7 +121,7 @@ impl Drop for HangUp {
 }
 
 /// Sends the sockets, and waits for the word that the new process is ready.
-fn prepare(stream: UnixStream, sockets: &SocketSet, upgrades: u64) -> Result<Channel, String> {
+fn prepare(stream: UnixStream, sockets: &SocketSet, past: &Past) -> Result<Channel, String> {
     let failed = |error: io::Error| error.to_string();
     let mut channel = Channel::new(stream, READY_MAX).map_err(failed)?;
     let listeners = sockets
@@ -138,7 +134,10 @@ fn prepare(stream: UnixStream, sockets: &SocketSet, upgrades: u64) -> Result<Cha
         let word = Word::Socket { protocol, host, port: address.port };
         channel.send(&word, b"", Some(socket.as_fd())).map_err(failed)?;
     }
-    channel.send(&Word::Prepare { upgrades }, b"", None).map_err(failed)?;
+    if !past.history.is_empty() {
+        channel.send(&Word::History, &past.history, None).map_err(failed)?;
+    }
+    channel.send(&Word::Prepare { upgrades: past.upgrades }, b"", None).map_err(failed)?;
     match channel.receive() {
         Ok(Some(message)) if message.word == Word::Ready => Ok(channel),
         Ok(Some(message)) => Err(format!("it said {:?}", message.word)),
@@ -225,7 +224,7 @@ mod tests {
             path: path.into(),
             arguments: vec![argument.into()],
         };
-        let start = |program: Program| program.start(sockets(), 0);
+        let start = |program: Program| program.start(sockets(), Past::default());
         let none = start(program("/no/such/file", "")).await.unwrap_err();
         assert!(none.starts_with("cannot start /no/such/file"), "{none}");
         let ended = start(program("/bin/false", "")).await.unwrap_err();

@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 /// Series kept at most; later ones are counted and left out.
 pub(super) const SERIES_MAX: usize = 20_000;
 
@@ -16,9 +18,10 @@ const BYTES_MAX: usize = 32 << 20;
 type State = Vec<u64>;
 
 /// The snapshots.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Columns {
     snapshots_max: usize,
+    #[serde(skip)]
     index: HashMap<String, usize>,
     names: Vec<String>,
     before: State,
@@ -28,7 +31,7 @@ pub(super) struct Columns {
     left_out: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Row {
     time: u64,
     changes: Box<[u8]>,
@@ -60,6 +63,19 @@ impl Columns {
         }
     }
 
+    /// These snapshots, as another process had them, with the bounds of this one.
+    pub(super) fn adopt(self, snapshots_max: usize) -> Self {
+        let index = self.names.iter().cloned().zip(0..).collect();
+        let mut adopted = Self { snapshots_max, index, ..self };
+        adopted.forget();
+        adopted
+    }
+
+    /// When the newest one was taken.
+    pub(super) fn newest_time(&self) -> Option<u64> {
+        self.rows.back().map(|row| row.time)
+    }
+
     /// Adds a snapshot taken at `time`.
     pub(super) fn push(&mut self, time: u64, numbers: Vec<(String, u64)>) {
         let mut state = vec![0; self.names.len()];
@@ -81,6 +97,11 @@ impl Columns {
         self.newest = state;
         self.bytes += changes.len();
         self.rows.push_back(Row { time, changes });
+        self.forget();
+    }
+
+    /// Lets go of the oldest ones beyond the bounds.
+    fn forget(&mut self) {
         while self.rows.len() > self.snapshots_max || self.bytes > BYTES_MAX {
             let Some(oldest) = self.rows.pop_front() else { break };
             self.bytes -= oldest.changes.len();

@@ -76,7 +76,10 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         bail!("no list `times`, `interval` and `series`: that is no history");
     };
     let times: Vec<f64> = times.collect();
-    let incarnation = json["incarnation"].as_u64().unwrap_or_default();
+    let resets = json["resets"].as_array().into_iter().flatten().filter_map(Value::as_f64);
+    let resets: Vec<f64> = resets.collect();
+    // Which life of the process counted: so many have begun before.
+    let incarnation = |time: f64| resets.iter().map(|&reset| u64::from(reset <= time)).sum();
     let Some(&newest) = times.last() else { bail!("the history is empty") };
     let columns = all.iter().filter_map(|(name, values)| {
         let values = values.as_array()?.iter().map(Value::as_f64).collect::<Vec<_>>();
@@ -87,7 +90,7 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         bail!("{name} has {} values at {} times", values.len(), times.len());
     }
     let rates_of = |values: &[Option<f64>]| {
-        let reading = |(&time, &value)| Reading { time, value, incarnation };
+        let reading = |(&time, &value)| Reading { time, value, incarnation: incarnation(time) };
         rates(&times.iter().zip(values).map(reading).collect::<Vec<_>>(), interval)
     };
     let series_of = |of: What| {
