@@ -14,6 +14,7 @@ use crate::ks::span;
 /// Messages that come with a start, an upgrade or a reload, and tell nothing about the new version.
 const EXPECTED: &[&str] = &[
     "the kernel grants a smaller receive buffer; raise net.core.rmem_max",
+    "worth knowing about the configuration",
     "this listener is not here any more: its clients are closed",
     "handing over first, which takes some seconds; once more ends at once",
     "SIGUSR2 is ignored: an upgrade is under way",
