@@ -324,3 +324,13 @@ pub fn binary() -> &'static Path {
         target.join("release/coco")
     })
 }
+
+/// The build for tests, which calls itself another version and can be made to go wrong: `COCO_FAULTY_BIN`.
+pub fn faulty_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        env::var_os("COCO_FAULTY_BIN").map(PathBuf::from).expect(
+            "COCO_FAULTY_BIN names a coco that is built with `--features faults`, as by ./test",
+        )
+    })
+}

@@ -34,6 +34,7 @@ pub mod ledger;
 pub mod marks;
 pub mod namespace;
 pub mod owners;
+pub mod page;
 pub mod port;
 pub mod process;
 pub mod proxy;
