@@ -155,7 +155,10 @@ fn the_version_is_the_same_wherever_it_is_shown() {
     let output = String::from_utf8(output).unwrap();
     let version = output.trim().strip_prefix("coco ").unwrap();
     let sink = UdpSink::start();
-    let coco = Coco::start(&format!("[tiers.short]\n{}\n", targets(&[sink.address().to_string()])));
+    let coco = Coco::start(&format!(
+        "[listen]\nbind = \"127.0.0.1:0\"\n[tiers.short]\n{}\n",
+        targets(&[sink.address().to_string()])
+    ));
     let process = &coco.get_json("/debug/vars")["process"];
     assert_eq!(process["version"], version);
     assert_eq!(process["pid"], coco.id());

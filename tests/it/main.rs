@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+/// What becomes of samples that are sent to prove that each listener reaches its owners.
+mod canary;
 /// Recorded datagrams come out of Coco as real collectd decodes them.
 mod captures;
 /// Names have the owners that carbon's own routers give them.
@@ -18,6 +20,8 @@ mod delivery;
 mod explain;
 /// One faulty target of three: the others lose nothing and wait for nothing.
 mod faults;
+/// The build for tests, which has faults on demand.
+mod faulty;
 /// Probes, verdicts, and loops to ourselves.
 mod health;
 /// The checks: what they find in a running Coco, and what they say when nobody answers well.

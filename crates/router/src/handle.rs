@@ -8,6 +8,7 @@ use std::{
 use coco_wire::names::Names;
 
 use crate::{
+    canary::CanarySeen,
     census::{Census, SlotCount},
     control::Control,
     ledger::Ledger,
@@ -134,6 +135,18 @@ impl Handle {
     /// All fates, exact at one moment, which is a few milliseconds ago at most.
     pub fn ledger(&self) -> Arc<Ledger> {
         Ledger::recent(&self.shared)
+    }
+
+    /// Looks for canaries from now on, for [`canary::ARMED_FOR`](crate::canary::ARMED_FOR). What was seen before
+    /// is forgotten.
+    pub fn arm_canaries(&self) {
+        self.shared.canaries.arm();
+    }
+
+    /// Whether canaries are looked for, and what became of those that were seen since they were; kept for a
+    /// minute.
+    pub fn canaries(&self) -> (bool, Vec<CanarySeen>) {
+        self.shared.canaries.look(&self.shared)
     }
 
     /// The registry of all counters.

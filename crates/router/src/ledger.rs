@@ -47,7 +47,8 @@ impl Gate {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shut(&self) -> RwLockWriteGuard<'_, ()> {
+    /// Nobody counts while it is held.
+    pub(crate) fn shut(&self) -> RwLockWriteGuard<'_, ()> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,10 +15,13 @@
 //!
 //! This crate knows no configuration file, no HTTP and no command line.
 
+pub mod canary;
 mod census;
 mod chunk;
 mod control;
 mod doubt;
+#[cfg(feature = "faults")]
+mod faults;
 mod handle;
 pub mod handover;
 mod inlet;

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::{
+    canary::Canaries,
     census::{Arrival, Census},
     handover::Heir,
     ledger::{Gate, Ledger},
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     /// Bytes that all queues together held when last looked at.
     memory: AtomicUsize,
     pub(crate) loops: Loops,
+    pub(crate) canaries: Canaries,
     /// Tiers of which most went down at once.
     pub(crate) doubts: ArcSwap<HashSet<String>>,
     /// Bytes of unfinished pickle frames over all clients.
@@ -89,6 +91,7 @@ impl Shared {
             snapshot: Mutex::default(),
             memory: AtomicUsize::new(0),
             loops: Loops::default(),
+            canaries: Canaries::default(),
             doubts: ArcSwap::default(),
             unfinished_bytes: Arc::default(),
             spool_bytes_max: plan

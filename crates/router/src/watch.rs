@@ -26,6 +26,8 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     tokio::spawn(sum_up(Arc::clone(shared)));
     tokio::spawn(memory::keep(Arc::clone(shared)));
     tokio::spawn(doubt::watch(Arc::clone(shared)));
+    #[cfg(feature = "faults")]
+    crate::faults::start(shared);
 }
 
 /// Adds the ledger up each second, and says when it does not add up twice in a row, and when it does again.

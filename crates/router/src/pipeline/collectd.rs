@@ -27,6 +27,15 @@ use crate::{
 impl Pipeline {
     /// Routes one collectd datagram.
     pub(crate) fn datagram(&mut self, datagram: &[u8], from: &Source<'_>) {
+        if self.work.watches {
+            self.watched_datagram(datagram, from);
+        } else {
+            self.any_datagram(datagram, from);
+        }
+    }
+
+    /// The same, whatever it is.
+    pub(super) fn any_datagram(&mut self, datagram: &[u8], from: &Source<'_>) {
         let Self { shared, routes, work } = self;
         let Some(samples) = work.survey(shared, routes, datagram, from) else { return };
         let mut mixed = false;

@@ -12,6 +12,15 @@ const DATAPOINTS_BYTES: usize = 64 * 1024;
 impl Pipeline {
     /// Routes the datapoints of one pickle frame, as the lines that they stand for.
     pub(crate) fn pickle(&mut self, frame: &[u8], from: &Source<'_>) {
+        if self.work.watches {
+            self.watch_pickle(frame, |pipeline| pipeline.any_pickle(frame, from));
+        } else {
+            self.any_pickle(frame, from);
+        }
+    }
+
+    /// The same, whatever it is.
+    fn any_pickle(&mut self, frame: &[u8], from: &Source<'_>) {
         let mut lines = take(&mut self.work.datapoints);
         let now = self.work.now.unix_seconds;
         let decoded = pickle::decode(frame, |element| match element {

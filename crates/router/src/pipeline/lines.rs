@@ -26,6 +26,15 @@ use crate::{
 impl Pipeline {
     /// Routes a batch of lines; each ends in LF, but the last one need not.
     pub(crate) fn lines(&mut self, batch: &[u8], from: &Source<'_>) {
+        if self.work.watches {
+            self.watched_lines(batch, from);
+        } else {
+            self.all_lines(batch, from);
+        }
+    }
+
+    /// The same, whatever they are.
+    pub(super) fn all_lines(&mut self, batch: &[u8], from: &Source<'_>) {
         let mut scanner = take(&mut self.work.scanner);
         let line_bytes_max = self.routes.limits.line_bytes_max;
         let mut block = Block::new();

@@ -5,6 +5,7 @@
 //! once per read batch. It logs only the first of each kind of malformed input.
 
 mod block;
+mod canary;
 mod collectd;
 mod datapoints;
 mod identity;
@@ -25,6 +26,7 @@ use regex::bytes::Regex;
 pub(crate) use sorter::Sorter;
 
 use crate::{
+    canary::Found,
     listen::Listener,
     routes::Routes,
     shared::Shared,
@@ -66,6 +68,9 @@ struct Work {
     hashes: Vec<u64>,
     weights: Vec<Option<u64>>,
     now: Batch,
+    /// Canaries are looked for in the present read batch; and those that it has.
+    watches: bool,
+    canaries: Vec<Found>,
 }
 
 /// Clock values of the present read batch.
@@ -94,6 +99,8 @@ impl Pipeline {
             hashes: Vec::new(),
             weights: Vec::new(),
             now: Batch::default(),
+            watches: false,
+            canaries: Vec::new(),
         };
         Self { shared, routes, work }
     }
@@ -103,6 +110,7 @@ impl Pipeline {
         self.take_routes();
         let unix_seconds = Shared::unix_seconds();
         self.work.now = Batch { unix_seconds, tick: self.routes.census.tick() };
+        self.work.watches = self.shared.canaries.is_armed();
     }
 
     /// Goes by the routes in force, if they are others; hands over first what was routed by the ones
@@ -164,7 +172,15 @@ impl Pipeline {
         let _pass = shared.gate.pass();
         routes.tiers.iter().for_each(|tier| tier.count(&work.tally));
         listener.publish(&mut work.tally, &shared.samples);
+        let canaries = std::mem::take(&mut work.canaries);
+        if !canaries.is_empty() {
+            shared.canaries.note(listener, routes, &canaries);
+        }
         work.outlet.end_batch(routes, feeder, more, full);
+        if !canaries.is_empty() {
+            // What is told of them begins with the queue.
+            work.outlet.hand_over_all(routes);
+        }
         for (slot, why) in work.unsendable.drain(..) {
             let Some(target) = routes.targets.get(slot) else { continue };
             if why == Shed::BadName {

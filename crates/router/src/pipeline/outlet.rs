@@ -82,6 +82,11 @@ impl Outlet {
         Some(&mut place.open)
     }
 
+    /// Samples in the open chunk of a slot.
+    pub(super) fn samples(&self, slot: usize) -> u64 {
+        self.places.get(slot).map_or(0, |place| place.open.samples())
+    }
+
     /// Nothing waits to be handed over.
     pub(super) fn is_empty(&self) -> bool {
         self.filling.is_empty()

@@ -194,6 +194,11 @@ impl Meters {
         }
     }
 
+    /// Samples shed for any reason.
+    pub(crate) fn shed_in_all(&self) -> u64 {
+        self.shed.iter().map(Counter::get).sum()
+    }
+
     /// The counter of one reason.
     pub(crate) fn shed(&self, reason: Shed) -> &Counter {
         let [queue_full, memory, oversize, bad_name, shutdown, retired, age, corrupt, looped] =
@@ -341,6 +346,10 @@ impl Target {
     /// holds the gate. `true`: the queue is full and its stream clients should wait.
     pub(crate) fn offer(&self, chunk: &mut Chunk, feeder: Feeder) -> bool {
         self.open.fetch_sub(chunk.samples, Ordering::Relaxed);
+        #[cfg(feature = "faults")]
+        if crate::faults::shed_some(chunk, self.meters.shed(Shed::QueueFull)) {
+            return false;
+        }
         let offered = self.queue.offer(chunk, feeder);
         let why = if offered.by_memory { Shed::Memory } else { Shed::QueueFull };
         self.meters.shed(why).add(offered.shed);

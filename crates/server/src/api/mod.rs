@@ -1,7 +1,9 @@
 //! The HTTP API: what a running Coco says about itself. Everything is answered from memory.
 //!
-//! It runs apart from the data path, on its own thread. Only `POST /reload` changes anything.
+//! It runs apart from the data path, on its own thread. Only `POST /reload` changes anything; `POST /debug/canary`
+//! has the data path look closer for a while.
 
+mod canary;
 mod embedded;
 mod explain;
 mod health;
@@ -121,6 +123,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/debug/vars", get(vars::vars))
         .route("/debug/history", get(history::history))
         .route("/debug/log", get(log::log))
+        .route("/debug/canary", get(canary::canary).post(canary::arm))
         .route("/metrics", get(metrics::metrics))
         .route("/reload", post(reload::reload))
         .route("/livez", get(health::livez))
@@ -145,6 +148,7 @@ const INDEX: &str = concat!(
 /debug/vars          counters as expvar JSON
 /debug/history?name=coco.send.*&window=10m    the same counters over the last hour
 /debug/log?level=warn&since=UNIX_TIME    the newest lines of the log, and the count of each kind
+/debug/canary        POST: looks for canaries for 10 s; GET: what became of them
 /metrics             counters for Prometheus
 /reload              POST, from this machine only: reads the configuration file again
 /livez               200 while the data path is alive

@@ -1,5 +1,6 @@
 //! The data path without sockets: bytes in, chunks in the queues, and the ledger.
 
+mod canary;
 mod names;
 mod outlet;
 mod reload;
