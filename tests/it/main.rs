@@ -58,6 +58,8 @@ mod package;
 mod papers;
 /// The peers alone, with no Coco between them: what the other tests build on.
 mod peers;
+/// The stages of a delivery: upgraded under load and back, and stopped where they must.
+mod pipeline;
 /// What moves between two configurations, as the command line tells it.
 mod plan;
 /// Too many clients, too much to log, no descriptor, no disk, no memory, no name.

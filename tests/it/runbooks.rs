@@ -13,6 +13,7 @@ use std::{
 use coco_tests::{
     coco::{Coco, Stopped, binary, root},
     feed::Feed,
+    page::{Block, Kind, blocks},
     port::free_port,
     process::{folder, program},
     sink::LineSink,
@@ -29,44 +30,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Lines a second that each router is fed.
 const RATE: u64 = 1_000;
-
-/// What a fenced block is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Run once, on the first router.
-    Run,
-    /// Run on each router.
-    Each,
-    /// Run until it succeeds.
-    Until,
-    /// Only shown.
-    Text,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Block {
-    kind: Kind,
-    text: String,
-}
-
-/// The fenced blocks of a page in their order.
-fn blocks(page: &str) -> VecDeque<Block> {
-    let mut blocks = VecDeque::new();
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        let Some(mark) = line.strip_prefix("```") else { continue };
-        let kind = match mark {
-            "sh" => Kind::Run,
-            "sh each" => Kind::Each,
-            "sh until" => Kind::Until,
-            "text" => Kind::Text,
-            other => panic!("a block of {other:?}"),
-        };
-        let text = lines.by_ref().take_while(|line| !line.starts_with("```"));
-        blocks.push_back(Block { kind, text: text.map(|line| format!("{line}\n")).collect() });
-    }
-    blocks
-}
 
 /// A router, and who sends to it.
 struct Router {
@@ -427,21 +390,4 @@ fn digests_that_disagree_are_made_one_by_their_page() {
     assert!(misplaced.contains("names move"), "{misplaced}");
     book.next_blocks(2);
     book.close_without_loss();
-}
-
-#[test]
-fn blocks_are_told_apart_by_their_marks() {
-    let page =
-        "a\n```sh\ntrue\nfalse\n```\nb\n```sh until\nx\n```\n```text\ny\n```\n```sh each\n```\n";
-    let kinds: Vec<_> = blocks(page).into_iter().map(|block| (block.kind, block.text)).collect();
-    let block = |kind, text: &str| (kind, text.to_owned());
-    assert_eq!(
-        kinds,
-        [
-            block(Kind::Run, "true\nfalse\n"),
-            block(Kind::Until, "x\n"),
-            block(Kind::Text, "y\n"),
-            block(Kind::Each, ""),
-        ]
-    );
 }

@@ -200,7 +200,7 @@ impl Coco {
     #[track_caller]
     pub fn upgrade(&mut self) -> Stopped {
         // A process hands over once.
-        let before = self.log().matches("handed over to process").count() - self.upgrades;
+        let before = self.log().matches(" handed over process=").count() - self.upgrades;
         assert_eq!(before, 0, "an upgrade that nobody waited for");
         self.signal(Signal::SIGUSR2);
         self.wait_for_upgrade()
@@ -331,5 +331,15 @@ pub fn binary() -> &'static Path {
             .expect("cargo starts");
         assert!(status.success(), "cargo cannot build the binary under test");
         target.join("release/coco")
+    })
+}
+
+/// The build for tests, which calls itself another version and can be made to go wrong: `COCO_FAULTY_BIN`.
+pub fn faulty_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        env::var_os("COCO_FAULTY_BIN").map(PathBuf::from).expect(
+            "COCO_FAULTY_BIN names a coco that is built with `--features faults`, as by ./test",
+        )
     })
 }

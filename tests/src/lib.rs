@@ -36,6 +36,7 @@ pub mod marks;
 pub mod namespace;
 pub mod owners;
 pub mod package;
+pub mod page;
 pub mod port;
 pub mod process;
 pub mod proxy;

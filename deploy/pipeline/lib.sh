@@ -1,0 +1,180 @@
+# shellcheck shell=bash
+# What the stages share: who the routers are, how a command runs there, how a version gets into force, and the
+# four questions. README.md tells about the variables.
+
+: "${COCO_ROUTERS:?names the routers: "router-1 router-2", or each as NAME=http://HOST:PORT}"
+COCO=${COCO:-coco}
+COCO_RUN=${COCO_RUN-ssh -o BatchMode=yes}
+COCO_HOME=${COCO_HOME:-/opt/coco}
+COCO_CONFIG=${COCO_CONFIG:-/etc/coco/coco.toml}
+COCO_VERIFY_SECONDS=${COCO_VERIFY_SECONDS:-60}
+# Quotes hold words together.
+mapfile -t verify_more < <(xargs -r printf '%s\n' <<< "${COCO_VERIFY_ARGS:-}")
+read -ra run <<< "$COCO_RUN"
+read -ra all_routers <<< "$COCO_ROUTERS"
+
+# Exit statuses of all stages.
+readonly SAYS_NO=1 USAGE=2 NEEDS_YOU=4
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+say() { printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*" >&2; }
+
+# STATUS TEXT…
+fail() {
+  say "${0##*/}: ${*:2}"
+  exit "$1"
+}
+
+# TEXT: a line of usage, when there are too few words.
+usage() { fail "$USAGE" "usage: $1"; }
+
+# VERSION, which becomes part of paths and commands.
+sane() { [[ $1 =~ ^[0-9A-Za-z][0-9A-Za-z.+~-]*$ ]] || fail "$USAGE" "$1 is no version"; }
+
+for path in "$COCO_HOME" "$COCO_CONFIG"; do
+  [[ $path =~ ^/[0-9A-Za-z_./-]+$ ]] || fail "$USAGE" "$path is no plain absolute path"
+done
+
+for tool in curl jq "$COCO"; do
+  command -v "$tool" > /dev/null || fail "$USAGE" "no program $tool here"
+done
+
+name_of() { printf '%s' "${1%%=*}"; }
+
+url_of() {
+  local name=$1 router
+  for router in "${all_routers[@]}"; do
+    [[ ${router%%=*} == "$name" ]] || continue
+    case $router in
+      *=*) printf '%s' "${router#*=}" ;;
+      *) printf 'http://%s:9090' "$router" ;;
+    esac
+    return
+  done
+  fail "$USAGE" "$name is not in COCO_ROUTERS ($COCO_ROUTERS)"
+}
+
+# ROUTER TEXT: runs the text by a shell there. Standard input goes along.
+on() {
+  if ((${#run[@]} == 0)); then bash -c "$2"; else "${run[@]}" "$1" "$2"; fi
+}
+
+# ROUTER: process id, version, and failed upgrades of what runs there.
+process() {
+  curl -fsS --max-time 5 "$(url_of "$1")/debug/vars" |
+    jq -er '[.process.pid, .process.version, .coco.process.upgrade_failures] | map(values) |
+      select(length == 3) | join(" ")'
+}
+
+# ROUTER VERSION: makes it the one that is started there, and remembers which one was.
+choose() {
+  on "$1" "set -eu; cd $COCO_HOME
+    was=\$(readlink current || true)
+    [ \"\$was\" != 'releases/$2' ] || exit 0
+    [ -z \"\$was\" ] || { ln -sfn \"\$was\" previous.new; mv -T previous.new previous; }
+    ln -sfn 'releases/$2' current.new; mv -T current.new current" < /dev/null
+}
+
+# ROUTER: which version was before is no matter any more.
+forget() { on "$1" "rm -f $COCO_HOME/previous" < /dev/null; }
+
+# ROUTER VERSION: hands over to it. A package does so by itself when it is installed.
+hand_over() {
+  local router=$1 version=$2 pid running failures now deadline
+  read -r pid running failures <<< "$(process "$router")"
+  [[ -n $failures ]] || { say "$router does not tell which process it is"; return 1; }
+  choose "$router" "$version" || return 1
+  [[ $running != "$version" ]] || return 0
+  say "$router: $running hands over to $version"
+  on "$router" "set -eu; cd $COCO_HOME/releases/$version
+    if [ -f coco.deb ]; then dpkg --force-confold --install coco.deb; else kill -USR2 $pid; fi" \
+    < /dev/null > "$work/hand-over" 2>&1 || { cat "$work/hand-over" >&2; return 1; }
+  deadline=$((SECONDS + 70))
+  while ((SECONDS < deadline)); do
+    # Nobody may answer for a moment.
+    now=$(process "$router" 2> /dev/null || true)
+    [[ $now != *" $version "* ]] || return 0
+    if [[ -n $now && ${now##* } != "$failures" ]]; then
+      say "$router: the new process was not ready, and $running goes on; its log says why"
+      return 1
+    fi
+    sleep 0.2
+  done
+  say "$router: $version does not run within 70 s"
+  return 1
+}
+
+# SECONDS OPTIONS…: asks the four questions until all is well. No is: critical three times in a row, or not well
+# when the time is over.
+verify() {
+  local deadline=$((SECONDS + $1)) critical=0 status
+  shift
+  while :; do
+    status=0
+    "$COCO" verify "${verify_more[@]}" "$@" > "$work/verify" || status=$?
+    critical=$((status == 2 ? critical + 1 : 0))
+    ((status != 0)) || { say "green: ${*: -1}"; return 0; }
+    if ((critical >= 3 || SECONDS >= deadline)); then
+      cat "$work/verify" >&2
+      return 1
+    fi
+    sleep 1
+  done
+}
+
+# FILE ROUTER…: keeps their numbers, which a new process does not have. A router that is ill already is not touched.
+save() {
+  local file=$1 urls=() router status=0
+  shift
+  for router in "$@"; do urls+=("$(url_of "$router")"); done
+  # What was in the log before is no matter of this stage.
+  "$COCO" verify "${verify_more[@]}" --since "$(date +%s)" --save "$file" "${urls[@]}" > "$work/verify" || status=$?
+  if ((status == 2)) || [[ ! -s $file ]]; then
+    cat "$work/verify" >&2
+    fail "$SAYS_NO" "$* is not well before anything was done, and is left as it is"
+  fi
+}
+
+# ROUTER VERSION BEFORE: hands over to it and asks the questions, against numbers from before.
+go_back() {
+  local since
+  since=$(date +%s)
+  hand_over "$1" "$2" || return 1
+  forget "$1"
+  verify 40 --since "$since" --before "$3" --expect-version "$2" "$(url_of "$1")"
+}
+
+# ROUTER VERSION: upgrades it; if the new version is not well, goes back to the one before and ends with a no.
+upgrade() {
+  local router=$1 version=$2 running before now release=$COCO_HOME/releases/$2
+  before=$work/before-$router
+  on "$router" "[ -x $release/coco ]" < /dev/null || fail "$USAGE" "$router has no $release: call install first"
+  read -r _ running _ <<< "$(process "$router")"
+  [[ -n $running ]] || fail "$SAYS_NO" "$router does not answer"
+  if [[ $running == "$version" ]]; then
+    # Called again: the numbers from before are where the first call left them.
+    on "$router" "cat $release/before.json" < /dev/null > "$before" 2> /dev/null ||
+      { say "$router runs $version, and not by an upgrade of this pipeline"; return 0; }
+    running=$(on "$router" "basename \"\$(readlink $COCO_HOME/previous)\"" < /dev/null 2> /dev/null || true)
+  else
+    on "$router" "[ -x $COCO_HOME/releases/$running/coco ]" < /dev/null ||
+      fail "$USAGE" "$router has no $COCO_HOME/releases/$running, so there is no way back: install that one first"
+    save "$before" "$router"
+    on "$router" "cat > $release/before.json" < "$before"
+  fi
+  if hand_over "$router" "$version" &&
+    verify "$COCO_VERIFY_SECONDS" --before "$before" --expect-version "$version" "$(url_of "$router")"; then
+    return 0
+  fi
+  say "$router: $version is not well"
+  read -r _ now _ <<< "$(process "$router" 2> /dev/null || true)"
+  if [[ -n $now && $now == "$running" ]]; then
+    choose "$router" "$running" && forget "$router"
+    fail "$SAYS_NO" "$router runs $running all the time, and nothing has changed"
+  fi
+  [[ -n $running ]] || fail "$NEEDS_YOU" "$router: nobody knows which version was before"
+  go_back "$router" "$running" "$before" || fail "$NEEDS_YOU" "$router: $running is not well either"
+  fail "$SAYS_NO" "$router runs $running again"
+}

@@ -1,0 +1,390 @@
+//! `deploy/pipeline` under load: its stages do what its page says, each twice, and a bad build does not stay.
+
+use std::{
+    fs,
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use coco_tests::{
+    coco::{Coco, Stopped, binary, faulty_binary, root, targets},
+    marks::Marks,
+    page::{Kind, blocks},
+    port::free_port,
+    process::{folder, program},
+    wait::{SOON, wait_until},
+};
+use tempfile::TempDir;
+
+/// Lines a second to each of the two routers.
+const RATE: f64 = 20_000.0;
+
+/// More than any test sends.
+const LINES_MAX: usize = 40_000_000;
+
+/// No stage may take longer.
+const STAGE_MAX: Duration = Duration::from_secs(120);
+
+/// Readings that must be there before something is compared with them.
+const READINGS: usize = 30;
+
+/// A router under load.
+struct Router {
+    name: String,
+    coco: Coco,
+    /// Lines that the processes before this one have decoded.
+    decoded: u64,
+    stop: Arc<AtomicBool>,
+    feeder: JoinHandle<usize>,
+}
+
+/// Two routers, and the machine of the delivery system.
+struct Site {
+    dir: TempDir,
+    routers: Vec<Router>,
+    /// Three of them; the configuration has two.
+    stores: Marks,
+    old: String,
+}
+
+impl Site {
+    /// Two routers whose present version was installed by the pipeline, with these variables in their
+    /// environment, which carry lines for long enough.
+    fn start(variables: &[(&str, &str)]) -> Self {
+        for (name, package) in [("jq", "jq"), ("curl", "curl")] {
+            program(name, package);
+        }
+        let dir = folder();
+        let old = version_of(binary());
+        // What `ssh` is elsewhere: each router has its own /opt/coco and /etc/coco.
+        let here = dir.path().display();
+        let on = format!(
+            "#!/bin/bash\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
+             exec bash -c \"${{text//\\/etc\\/coco/{here}/$1/etc}}\"\n"
+        );
+        write_program(&dir.path().join("on"), &on);
+        let stores = Marks::of_lines(3, LINES_MAX);
+        let config = config(&texts(&stores.addresses()[..2]));
+        let mut site = Self { dir, routers: Vec::new(), stores, old: old.clone() };
+        for name in ["router-1", "router-2"] {
+            fs::create_dir_all(site.dir.path().join(name)).unwrap();
+        }
+        // The way of a new machine: nothing runs yet.
+        for _ in 0..2 {
+            site.stage(&["install", binary().to_str().unwrap(), &old], 0);
+        }
+        let next = Arc::new(AtomicUsize::new(0));
+        for name in ["router-1", "router-2"] {
+            let coco = site.start_coco(name, &config, variables);
+            site.routers.push(Router::start(name, coco, &next));
+        }
+        site.wait_for_readings();
+        site
+    }
+
+    fn start_coco(&self, name: &str, config: &str, variables: &[(&str, &str)]) -> Coco {
+        let dir = self.dir.path().join(name);
+        let coco = Coco::start_as(config, &dir.join("opt/current/coco"), |command| {
+            command.envs(variables.iter().copied());
+        });
+        symlink(coco.config_file().parent().unwrap(), dir.join("etc")).unwrap();
+        coco
+    }
+
+    fn wait_for_readings(&self) {
+        for router in &self.routers {
+            wait_until("numbers to compare with", SOON, || {
+                let history =
+                    router.coco.get_json("/debug/history?name=coco_samples_decoded&window=10m");
+                history["times"].as_array().is_some_and(|times| times.len() >= READINGS)
+            });
+        }
+    }
+
+    fn names(&self) -> String {
+        let all = self
+            .routers
+            .iter()
+            .map(|router| format!("{}=http://{}", router.name, router.coco.api()));
+        let all: Vec<_> = all.collect();
+        if all.is_empty() { "router-1 router-2".to_owned() } else { all.join(" ") }
+    }
+
+    /// Runs a stage, and says how long it took; what it has said.
+    #[track_caller]
+    fn stage(&self, words: &[&str], status: i32) -> String {
+        self.stage_with(words, "", status)
+    }
+
+    #[track_caller]
+    fn stage_with(&self, words: &[&str], verify: &str, status: i32) -> String {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let since = Instant::now();
+        let output = Command::new(root().join("deploy/pipeline").join(words[0]))
+            .args(&words[1..])
+            .current_dir(self.dir.path())
+            .env("PATH", format!("{}:{path}", binary().parent().unwrap().display()))
+            .env("COCO", binary())
+            .env("COCO_ROUTERS", self.names())
+            .env("COCO_RUN", self.dir.path().join("on"))
+            .env("COCO_VERIFY_ARGS", verify)
+            .env("COCO_VERIFY_SECONDS", "40")
+            .stdin(Stdio::null())
+            .output()
+            .expect("bash starts");
+        let taken = since.elapsed();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        println!("STAGE {words:?} {:.1} s\n{said}", taken.as_secs_f64());
+        assert_eq!(output.status.code(), Some(status), "{words:?}");
+        assert!(taken < STAGE_MAX, "{words:?} took {taken:?}");
+        said
+    }
+
+    /// Runs the stages of the block of the page that has this line, each twice.
+    #[track_caller]
+    fn example(&self, page_line: &str, replace: &[(&str, &str)]) {
+        let page = fs::read_to_string(root().join("deploy/pipeline/README.md")).unwrap();
+        let block = blocks(&page).into_iter().find(|block| block.text.contains(page_line));
+        let block = block.unwrap_or_else(|| panic!("no block with {page_line}"));
+        assert_eq!(block.kind, Kind::Run);
+        let mut lines = block.text.lines();
+        let settings = lines.next().unwrap_or_default();
+        let (names, more) = settings.split_once(" COCO_VERIFY_ARGS=").unwrap_or((settings, ""));
+        assert_eq!(names, "export COCO_ROUTERS=\"router-1 router-2\"");
+        for line in lines {
+            let mut text = line.strip_prefix("deploy/pipeline/").expect("a stage").to_owned();
+            for (theirs, ours) in replace {
+                text = text.replace(theirs, ours);
+            }
+            let words: Vec<_> = text.split(' ').collect();
+            self.stage_with(&words, more.trim_matches('"'), 0);
+            self.stage_with(&words, more.trim_matches('"'), 0);
+        }
+    }
+
+    /// Ends the load and the routers; asserts that each line has a fate, and came once if nothing was shed.
+    #[track_caller]
+    fn close(self, with_all: bool) {
+        let sent: usize = self.routers.into_iter().map(Router::close).sum();
+        println!("{sent} lines sent, {} arrived", self.stores.arrived());
+        if with_all {
+            wait_until("the last lines", SOON, || self.stores.arrived() >= sent);
+            self.stores.assert_once_each(sent);
+        }
+    }
+}
+
+impl Router {
+    fn start(name: &str, coco: Coco, next: &Arc<AtomicUsize>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (to, next, stopped) = (coco.listener("line-tcp"), Arc::clone(next), Arc::clone(&stop));
+        let feeder = thread::spawn(move || feed(to, &next, &stopped));
+        Self { name: name.to_owned(), coco, decoded: 0, stop, feeder }
+    }
+
+    /// After a hand-over: nothing was lost in the process that has ended.
+    #[track_caller]
+    fn goes_on(&mut self) -> Stopped {
+        let old = self.coco.wait_for_upgrade();
+        self.decoded += old.ledger.samples("decoded");
+        old
+    }
+
+    #[track_caller]
+    fn runs(&self, version: &str) {
+        assert_eq!(
+            self.coco.get_json("/debug/vars")["process"]["version"],
+            version,
+            "{}",
+            self.name
+        );
+    }
+
+    /// Ends it; how many lines it was sent.
+    #[track_caller]
+    fn close(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let sent = self.feeder.join().expect("the feeder ends well");
+        let ledger = self.coco.settle();
+        self.decoded += ledger.samples("decoded");
+        assert_eq!(self.decoded, sent as u64, "{}, in all processes together", self.name);
+        assert_eq!(ledger.shed_in_all(), 0, "{ledger}");
+        self.coco.stop();
+        sent
+    }
+}
+
+fn texts(addresses: &[SocketAddr]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+fn config(addresses: &[String]) -> String {
+    format!(
+        "[graphite]\nbind = \"127.0.0.1:0\"\n[measure]\ninterval = \"200ms\"\n\
+         [tiers.archive]\nprotocol = \"graphite\"\n{}[api]\nbind = \"127.0.0.1:0\"\n",
+        targets(addresses)
+    )
+}
+
+/// Sends lines at an even rate until told to stop, with numbers that no other feeder has; how many.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a small positive number"
+)]
+fn feed(to: SocketAddr, next: &AtomicUsize, stop: &AtomicBool) -> usize {
+    let mut stream = TcpStream::connect(to).expect("Coco takes clients");
+    let (began, mut sent) = (Instant::now(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        let due = (began.elapsed().as_secs_f64() * RATE) as usize - sent;
+        let first = next.fetch_add(due, Ordering::Relaxed);
+        let line = |n: usize| format!("web{}.load {n} 1700000000\n", n % 997).into_bytes();
+        let lines: Vec<u8> = (first..first + due).flat_map(line).collect();
+        stream.write_all(&lines).expect("Coco reads");
+        sent += due;
+        thread::park_timeout(Duration::from_millis(5));
+    }
+    sent
+}
+
+fn version_of(program: &Path) -> String {
+    let output = Command::new(program).arg("--version").output().expect("it starts");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.trim().strip_prefix("coco ").expect("coco VERSION").to_owned()
+}
+
+fn write_program(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_running_coco_is_upgraded_to_a_new_build_and_back_under_load_and_nothing_is_lost() {
+    let mut site = Site::start(&[]);
+    let (old, new) = (site.old.clone(), version_of(faulty_binary()));
+    assert_ne!(old, new);
+    let config = site.routers[0].coco.config_file();
+    let replace = [
+        ("build/coco", faulty_binary().to_str().unwrap()),
+        ("2.1.0", new.as_str()),
+        ("coco.toml", config.to_str().unwrap()),
+    ];
+    site.example("canary 2.1.0", &replace);
+    for router in &mut site.routers {
+        let ended = router.goes_on();
+        assert_eq!(ended.ledger.shed_in_all(), 0, "{}", ended.ledger);
+        router.runs(&new);
+    }
+    site.example("rollback", &[]);
+    for router in &mut site.routers {
+        let ended = router.goes_on();
+        assert_eq!(ended.ledger.shed_in_all(), 0, "{}", ended.ledger);
+        router.runs(&old);
+    }
+    site.close(true);
+}
+
+#[test]
+fn a_build_that_sheds_is_found_by_the_canary_which_goes_back_by_itself() {
+    let mut site = Site::start(&[("COCO_FAULTS", "shed")]);
+    let (old, new) = (site.old.clone(), version_of(faulty_binary()));
+    site.stage(&["install", faulty_binary().to_str().unwrap(), &new], 0);
+    // It says at its start what it is, and shall not be found by that.
+    let known = "--expect 'this is a build for tests, with faults'";
+    let said = site.stage_with(&["canary", &new], known, 1);
+    assert!(
+        said.contains("CRITICAL  shed") && said.contains(&format!("router-1 runs {old} again")),
+        "{said}"
+    );
+    // To the new one, and back.
+    let ended = [site.routers[0].goes_on(), site.routers[0].goes_on()];
+    assert_eq!(ended[0].ledger.shed_in_all(), 0, "{}", ended[0].ledger);
+    assert!(ended[1].ledger.shed_in_all() > 0, "{}", ended[1].ledger);
+    for router in &site.routers {
+        router.runs(&old);
+    }
+    // Nor does the next stage do it, when it is called all the same: it stops at the first.
+    site.stage_with(&["promote", &new], known, 1);
+    site.routers[0].goes_on();
+    site.routers[0].goes_on();
+    site.routers[1].runs(&old);
+    site.close(false);
+}
+
+#[test]
+fn what_is_no_new_version_is_refused_before_anything_is_touched() {
+    let site = Site::start(&[]);
+    let dir = site.dir.path();
+    let [silent, other, config] = ["silent", "other", "bad.toml"].map(|name| dir.join(name));
+    write_program(&silent, "#!/bin/sh\nexit 3\n");
+    // It says that it is good, and does not start.
+    write_program(&other, "#!/bin/sh\n[ \"$1\" != --version ] || echo coco 9.0.0\n[ $# -gt 1 ]\n");
+    fs::write(&config, "[tiers.x]\ntargets = []\n").unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    for (words, status, why) in [
+        (vec!["check", "/no/such/file"], 78, "/no/such/file"),
+        (vec!["check", &text(&config)], 78, "tiers.x.targets"),
+        (vec!["install", &text(&silent), "9.0.0"], 1, "nothing has changed there"),
+        (vec!["install", &text(&other), "9.0.1"], 1, "it is coco 9.0.0"),
+        (vec!["install", &text(&other), &site.old], 1, "another file"),
+        (vec!["install", &text(&other), "../x"], 2, "is no version"),
+        (vec!["install", &text(&other), "9.0.0", "router-3"], 2, "router-3 is not in"),
+        (vec!["install", &text(&other), "9.0.0"], 0, "has 9.0.0 now"),
+        (vec!["canary"], 2, "usage: canary"),
+        (vec!["canary", "8.0.0"], 2, "call install first"),
+        (vec!["canary", "9.0.0"], 1, "the new process was not ready"),
+        (vec!["rollback"], 0, "stays so"),
+        (vec!["configure", &text(&config)], 78, "tiers.x.targets"),
+    ] {
+        let said = site.stage(&words, status);
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+    for router in &site.routers {
+        router.runs(&site.old);
+    }
+    site.close(true);
+}
+
+#[test]
+fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
+    let site = Site::start(&[]);
+    let next = site.dir.path().join("next.toml");
+    fs::write(&next, config(&texts(site.stores.addresses()))).unwrap();
+    site.stage(&["check", next.to_str().unwrap()], 3);
+    site.example("configure next.toml", &[("next.toml", next.to_str().unwrap())]);
+    for router in &site.routers {
+        let tiers = router.coco.get_json("/tiers");
+        assert_eq!(tiers[0]["targets"].as_array().map(Vec::len), Some(3), "{tiers}");
+    }
+    // One that a reload refuses, and one that is taken and is not well: the new store does not answer.
+    let refused = format!(
+        "{}[spool]\ndirectory = {:?}\n",
+        fs::read_to_string(&next).unwrap(),
+        site.dir.path().join("s")
+    );
+    let ill = config(
+        &[texts(site.stores.addresses()), vec![format!("127.0.0.1:{}", free_port())]].concat(),
+    );
+    for (text, why) in [(refused, "takes a restart"), (ill, "cannot connect")] {
+        fs::write(&next, text).unwrap();
+        let said = site.stage_with(&["configure", next.to_str().unwrap()], "--min-change 50%", 1);
+        assert!(
+            said.contains(why) && said.contains("router-1 has its old configuration again"),
+            "{said}"
+        );
+        for router in &site.routers {
+            let tiers = router.coco.get_json("/tiers");
+            assert_eq!(tiers[0]["targets"].as_array().map(Vec::len), Some(3), "{tiers}");
+        }
+    }
+    site.close(true);
+}
