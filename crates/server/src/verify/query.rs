@@ -58,9 +58,9 @@ fn names(tiers: &Value) -> impl Iterator<Item = &str> {
 
 /// One row of what became of the canary of a listener.
 fn listener(listener: &Listener, rows: &mut Rows<'_>) {
-    let check = format!("canary {} {}", listener.protocol, listener.address);
     let (grade, text) = judge(listener);
-    rows.say(&check, grade, text);
+    let check = format!("canary {}", listener.protocol);
+    rows.say(&check, grade, format!("{}: {text}", listener.address));
 }
 
 fn judge(listener: &Listener) -> (Grade, String) {
