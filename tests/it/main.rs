@@ -12,6 +12,12 @@ mod carbon_route;
 mod cli;
 /// Who comes from Coco 1.x keeps files, placement and dashboards.
 mod coco1x;
+/// The files for collectd do what they say, with real agents.
+mod collectd_files;
+/// The definitions for Consul, run as Consul would.
+mod consul;
+/// The image for containers, built by hand.
+mod container;
 /// Connections to targets that end in mid-line.
 mod cuts;
 /// What a connection loses is sent again on the next one.
@@ -22,10 +28,14 @@ mod explain;
 mod faults;
 /// The build for tests, which has faults on demand.
 mod faulty;
+/// The shipped configuration in a real HAProxy, under traffic.
+mod haproxy;
 /// Probes, verdicts, and loops to ourselves.
 mod health;
 /// The checks: what they find in a running Coco, and what they say when nobody answers well.
 mod ks;
+/// The chart for Kubernetes: rendered, valid, and what Coco takes.
+mod kubernetes;
 /// The dependency rule between the crates.
 mod layering;
 /// Bad lines and connections harm nobody.
@@ -42,6 +52,8 @@ mod migration;
 mod observe;
 /// A real storage node is away for a while.
 mod outage;
+/// The Debian package on a machine that boots: its whole life, its papers, its completions.
+mod package;
 /// The papers name what is there, and keep to their length.
 mod papers;
 /// The peers alone, with no Coco between them: what the other tests build on.

@@ -46,6 +46,20 @@ impl Coco {
 
     /// The same of another file of the program, with what `prepare` adds.
     pub fn start_as(config: &str, program: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
+        let coco = Self::launch(config, program, prepare);
+        wait_for("coco to be ready", SOON, || match coco.get("/readyz").status {
+            200 => Ok(()),
+            status => Err(format!("/readyz says {status}")),
+        });
+        coco
+    }
+
+    /// Starts it with a configuration by which it is not ready; its API answers.
+    pub fn start_unready(config: &str) -> Self {
+        Self::launch(config, binary(), |_| {})
+    }
+
+    fn launch(config: &str, program: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
         let dir = folder();
         let file = dir.path().join("coco.toml");
         write_config(&file, config);
@@ -55,12 +69,7 @@ impl Coco {
         let mut process = Process::start("coco", &mut command);
         let line = process.wait_for_line(&["api listening", "address="], SOON);
         let api = field(&line, "address").parse().expect("the log names a socket address");
-        let coco = Self { process, api, dir, upgrades: 0 };
-        wait_for("coco to be ready", SOON, || match coco.get("/readyz").status {
-            200 => Ok(()),
-            status => Err(format!("/readyz says {status}")),
-        });
-        coco
+        Self { process, api, dir, upgrades: 0 }
     }
 
     /// Where its API listens.

@@ -22,6 +22,12 @@ pub fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
     ask(address, &format!("GET {path}"), "", b"")
 }
 
+/// The same; an error also when the answer is not there within `limit`.
+pub fn get_within(address: SocketAddr, path: &str, limit: Duration) -> Result<Answer, String> {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    answer(exchange_within(address, request.as_bytes(), limit))
+}
+
 /// Asks for `path` in JSON, by the header `Accept`.
 pub fn get_accepting_json(address: SocketAddr, path: &str) -> Result<Answer, String> {
     ask(address, &format!("GET {path}"), "Accept: application/json\r\n", b"")
@@ -37,7 +43,11 @@ fn ask(address: SocketAddr, what: &str, headers: &str, body: &[u8]) -> Result<An
     // HTTP/1.0 forbids chunks, so the body is what follows the head.
     let head = format!("{what} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n");
     let request = [head.as_bytes(), body].concat();
-    let reply = exchange(address, &request).map_err(|error| error.to_string())?;
+    answer(exchange(address, &request))
+}
+
+fn answer(reply: std::io::Result<Vec<u8>>) -> Result<Answer, String> {
+    let reply = reply.map_err(|error| error.to_string())?;
     let reply = String::from_utf8(reply).map_err(|error| error.to_string())?;
     let (head, body) = reply.split_once("\r\n\r\n").ok_or("no end of the HTTP head")?;
     let (status_line, head) = head.split_once("\r\n").unwrap_or((head, ""));
@@ -48,7 +58,15 @@ fn ask(address: SocketAddr, what: &str, headers: &str, body: &[u8]) -> Result<An
 
 /// Sends bytes on a connection of its own and reads until the other side closes.
 pub fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
-    let limit = Duration::from_secs(10);
+    exchange_within(address, request, Duration::from_secs(10))
+}
+
+/// The same, with a limit for the connection and for each read.
+fn exchange_within(
+    address: SocketAddr,
+    request: &[u8],
+    limit: Duration,
+) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.write_all(request)?;

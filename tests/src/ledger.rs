@@ -9,7 +9,8 @@ use serde_json::Value;
 pub struct Ledger(Value);
 
 impl Ledger {
-    pub(crate) fn new(json: Value) -> Self {
+    /// An answer of `/ledger`, or what a process wrote at its end.
+    pub fn new(json: Value) -> Self {
         Self(json)
     }
 

@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// One that is back within this time was not down.
-const DOWN_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const DOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// How many of a tier's targets are down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

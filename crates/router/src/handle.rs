@@ -164,6 +164,11 @@ impl Handle {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
+    /// Bytes that all queues together may hold.
+    pub fn memory_max(&self) -> usize {
+        self.shared.routes.load().limits.memory_bytes_max
+    }
+
     /// Bytes that all queues together held, a tenth of a second ago at most.
     pub fn memory(&self) -> usize {
         self.shared.memory()

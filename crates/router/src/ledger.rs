@@ -4,7 +4,8 @@
 //!
 //! 1. per listener: raw = ok + partial + bad
 //! 2. decoded + notifications = filtered + unroutable + routed
-//! 3. per tier: what fell to its targets = samples that it was given x replicas at that time
+//! 3. per tier: what fell to its targets = samples that it was given x replicas at that time; while it had no
+//!    ring these were none, and the sample was shed (`no_ring`)
 //! 4. per target, in memory: offered + inherited + taken over
 //!    = sent live + shed live + to disk + queued + in flight + handed over
 //! 5. per target, on disk: to disk + found there = replayed + shed there + rerouted + spooled
@@ -121,11 +122,13 @@ pub struct TierFates {
     pub name: String,
     /// A reload has taken it out.
     pub removed: bool,
-    /// Owners of each sample, now or at last.
+    /// Owners of each sample, now or at last; 0 without a ring.
     pub replicas: u64,
     /// Samples that the tier can carry and was given.
     pub routed: u64,
-    /// Copies of them that are due to its targets.
+    /// Of them: shed, because the tier had no ring.
+    pub no_ring: u64,
+    /// Copies of the others that are due to its targets.
     pub due: u64,
     /// Its targets, in the order of the file; behind them those that were taken out.
     pub targets: Vec<TargetFates>,
@@ -322,6 +325,7 @@ impl TierFates {
             removed: tier.removed,
             replicas: tier.replicas,
             routed: routed().map(|(_, count)| count).sum(),
+            no_ring: routed().filter(|(owners, _)| **owners == 0).map(|(_, count)| count).sum(),
             due: routed().map(|(replicas, count)| replicas * count).sum(),
             targets: tier.targets.iter().map(TargetFates::take).collect(),
         }

@@ -24,6 +24,7 @@ mod doubt;
 mod faults;
 mod handle;
 pub mod handover;
+mod health;
 mod inlet;
 mod ledger;
 mod listen;
@@ -48,6 +49,7 @@ pub mod telemetry;
 mod watch;
 
 pub use handle::{Bounds, Handle, SeriesSeen, TierView};
+pub use health::{TargetHealth, TierHealth};
 pub use ledger::{Ledger, ListenerCounts, SampleFates, SpoolFacts, TargetFates, TierFates};
 pub use listen::bind::BindError;
 pub use reload::{Change, Changes, ReloadError, TargetChange};

@@ -22,6 +22,8 @@ pub struct Plan {
     pub blacklist: Option<Regex>,
     /// Tiers in the order of the file; every sample goes to its owners in each of them.
     pub tiers: Vec<TierPlan>,
+    /// Tiers without targets: what falls to them is shed.
+    pub ringless: Vec<RinglessTier>,
     /// Bounds that hold for the whole process.
     pub limits: Limits,
     /// Where queues go on on disk; needed by tiers with [`OnFull::Spool`].
@@ -176,6 +178,15 @@ impl TierPlan {
     pub fn named<'a>(&self, name: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Named<'a>> {
         asked(self.protocol, &self.names, name, scratch)
     }
+}
+
+/// A tier without targets, which has no ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RinglessTier {
+    /// Name of the tier, unique among all tiers.
+    pub name: String,
+    /// What its targets would speak.
+    pub protocol: TargetProtocol,
 }
 
 /// What happens when a target's queue is full, or the target is down.

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     listen::Listener,
-    routes::{Routes, Tier},
+    routes::Routes,
     target::{Meters, Target},
     telemetry::Counter,
 };
@@ -31,7 +31,7 @@ pub(crate) struct ListenerRow {
 #[derive(Debug, Clone)]
 pub(crate) struct TierRow {
     pub(crate) name: String,
-    /// Owners of each key, now or at last.
+    /// Owners of each key, now or at last; 0 without a ring.
     pub(crate) replicas: u64,
     pub(crate) removed: bool,
     /// Samples that it was given, by the number of owners that each had.
@@ -63,11 +63,16 @@ impl Roll {
         let mut rows: Vec<_> = listeners.iter().map(row).collect();
         rows.extend(before.rest().map(|row| ListenerRow { removed: true, ..row }));
         let mut before = Before::new(&self.tiers, |row| row.name.clone());
-        let row = |tier: &Tier| {
+        let with_ring = routes.tiers.iter().map(|tier| {
+            let replicas = u64::try_from(tier.ring.replicas()).unwrap_or(u64::MAX);
             let targets = routes.targets.get(tier.all_slots()).unwrap_or_default();
-            TierRow::next(before.take(&tier.name), tier, targets)
+            (&tier.name, (replicas, &tier.routed), targets)
+        });
+        let ringless = routes.ringless.iter().map(|tier| (&tier.name, (0, &tier.shed), &[][..]));
+        let row = |(name, routed, targets): (&String, _, _)| {
+            TierRow::next(before.take(name), name, routed, targets)
         };
-        let mut tiers: Vec<_> = routes.tiers.iter().map(row).collect();
+        let mut tiers: Vec<_> = with_ring.chain(ringless).map(row).collect();
         tiers.extend(before.rest().map(TierRow::removed));
         Self { listeners: rows, tiers }
     }
@@ -93,17 +98,21 @@ impl Roll {
 }
 
 impl TierRow {
-    fn next(before: Option<Self>, tier: &Tier, targets: &[Arc<Target>]) -> Self {
-        let replicas = u64::try_from(tier.ring.replicas()).unwrap_or(u64::MAX);
+    fn next(
+        before: Option<Self>,
+        name: &str,
+        (replicas, count): (u64, &Counter),
+        targets: &[Arc<Target>],
+    ) -> Self {
         let (mut routed, rows) = before.map_or_else(Default::default, |b| (b.routed, b.targets));
         if routed.iter().all(|(known, _)| *known != replicas) {
-            routed.push((replicas, tier.routed.clone()));
+            routed.push((replicas, count.clone()));
         }
         let mut before = Before::new(&rows, |row| row.label.clone());
         let row = |target: &Arc<Target>| TargetRow::next(before.take(&target.plan.label), target);
         let mut targets: Vec<_> = targets.iter().map(row).collect();
         targets.extend(before.rest().map(TargetRow::removed));
-        Self { name: tier.name.clone(), replicas, removed: false, routed, targets }
+        Self { name: name.to_owned(), replicas, removed: false, routed, targets }
     }
 
     fn removed(self) -> Self {

@@ -1,6 +1,9 @@
 //! Counts of one read batch, summed in plain numbers and published once.
 
-use crate::telemetry::{self, Counter, Registry};
+use crate::{
+    plan::TargetProtocol,
+    telemetry::{self, Counter, Registry},
+};
 
 /// What a shard counted since it last published.
 #[derive(Debug, Default)]
@@ -78,6 +81,13 @@ impl Tally {
             None => self.rejected.push((reason, 1)),
         }
         first
+    }
+
+    /// Samples given to each tier whose targets speak `protocol`.
+    pub(crate) fn given_to(&self, protocol: TargetProtocol) -> u64 {
+        let collectd = if protocol.carries_collectd() { self.routed_collectd } else { 0 };
+        let lines = if protocol.carries_lines() { self.routed_lines } else { 0 };
+        collectd + lines
     }
 
     pub(crate) fn malformed(&self) -> u64 {

@@ -154,6 +154,7 @@ fn a_sample_costs_no_allocation() {
         ],
         limits: Limits::default(),
         spool: None,
+        ringless: Vec::new(),
     });
     let _profiler = dhat::Profiler::builder().testing().build();
 

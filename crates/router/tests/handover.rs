@@ -50,6 +50,7 @@ fn plan(port: u16) -> Plan {
         tiers: vec![tier("lines", TargetProtocol::LineTcp, 1, &[port])],
         limits: Limits::default(),
         spool: None,
+        ringless: Vec::new(),
     }
 }
 

@@ -193,7 +193,14 @@ fn fifty_reloads_under_load_lose_nothing() {
             listeners.push(listener(ListenerProtocol::Pickle, 0));
         }
         let blacklist = (which % 3 == 1).then(|| Regex::new("nothing").unwrap());
-        Plan { listeners, blacklist, tiers, limits: Limits::default(), spool: None }
+        Plan {
+            listeners,
+            blacklist,
+            tiers,
+            limits: Limits::default(),
+            spool: None,
+            ringless: Vec::new(),
+        }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -30,11 +30,20 @@ pub fn check(args: &Check) -> anyhow::Result<()> {
     for tier in &config.plan.tiers {
         println!("tier {}: {}", tier.name, ring(tier));
     }
+    for tier in &config.plan.ringless {
+        println!("tier {}: no targets, no ring", tier.name);
+    }
     println!("{}: good", args.config.display());
     let Some(url) = &args.against else { return Ok(()) };
     let body = client::get(url, "/tiers")?;
     let running: Vec<Value> = serde_json::from_reader(body)
         .with_context(|| format!("{url}/tiers is not that of a Coco"))?;
+    // There a tier without a ring is listed too, with nothing in it.
+    let has_ring = |tier: &Value| !tier["digest"].is_null();
+    let (mut running, without): (Vec<_>, Vec<_>) = running.into_iter().partition(has_ring);
+    let is_meant =
+        |tier: &Value| config.plan.ringless.iter().any(|meant| tier["name"] == meant.name.as_str());
+    running.extend(without.into_iter().filter(|tier| !is_meant(tier)));
     let differences = differences(&config.plan.tiers, &running);
     if differences.is_empty() {
         println!("{url}: the same tiers, rings and targets");

@@ -42,9 +42,9 @@ pub enum Command {
     /// A name is the host of collectd samples, their identifier where a tier has key = "series", or the
     /// name of a Graphite series.
     Lookup(Lookup),
-    /// Tell all that decides about a name: filter, cleaned name, key, hash, place on the ring, owners
+    /// Tell all that decides about a name, from a running Coco or a file
     ///
-    /// Asks a running Coco, or with --config a file.
+    /// Filter, cleaned name, key, hash, place on the ring, owners and their state.
     Explain(Explain),
     /// Show what moves when one configuration takes the place of another; nothing is started
     ///
@@ -194,14 +194,14 @@ pub struct Plan {
 
 const AFTER_HELP: &str = "\
 Examples:
-  coco                                        try it: everything on this machine
-  coco check /etc/coco.toml                   name every fault before a restart does
-  coco /etc/coco.toml                         run
-  coco lookup --config /etc/coco.toml web-17  who owns web-17, in each tier
-  coco plan /etc/coco.toml next.toml          what moves when next.toml takes its place
-  coco ks send --host coco-1 --window 10m     has the rate to a target changed?
-  coco verify coco-1 coco-2 --since 5m        is all well since a deploy, five minutes ago?
-  coco explain web-17.load                    all that decides about it, from the running Coco
+  coco                                 try it: everything on this machine
+  coco check /etc/coco/coco.toml       name every fault before a restart does
+  coco /etc/coco/coco.toml             run
+  coco lookup -c coco.toml web-17      who owns web-17, in each tier
+  coco plan coco.toml next.toml        what moves when next.toml takes its place
+  coco explain web-17.load             all that decides about it, from the running Coco
+  coco verify coco-1 coco-2 --since 5m is all well since a deploy, five minutes ago?
+  coco ks send --host coco-1           has the rate to a target changed?
 
 Exit status: 0 done, 1 failed while running, 2 usage, 3 not as asked, 78 faulty configuration.";
 
@@ -223,8 +223,8 @@ mod tests {
     #[test]
     fn a_file_runs_and_so_does_no_file() {
         assert_eq!(parse("coco").unwrap(), Cli { command: None, config: None });
-        let config = Some(PathBuf::from("/etc/coco.toml"));
-        assert_eq!(parse("coco /etc/coco.toml").unwrap(), Cli { command: None, config });
+        let config = Some(PathBuf::from("/etc/coco/coco.toml"));
+        assert_eq!(parse("coco /etc/coco/coco.toml").unwrap(), Cli { command: None, config });
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The end of a process: it waits for a signal, and then stops in order, or hands over to a new process.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::bail;
-use coco_router::{Running, plan::Address, telemetry};
+use coco_router::{Running, telemetry};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     api::{Api, ledger_as_json},
-    handover::{Past, Program, SocketSet, Successor},
+    handover::{Past, Program, ServiceSocket, SocketSet, Successor},
     notify::Notifier,
     reload::Status,
 };
@@ -32,65 +32,6 @@ pub(crate) enum End {
     HandOver(Successor),
 }
 
-/// Waits for the end, and starts new processes until one is ready to take over.
-pub(crate) async fn wait(
-    stops: &mut Stops,
-    mut upgrade: Signal,
-    running: &Running,
-    program: &Program,
-    (api, api_address, api_socket): (&Api, &Address, &OwnedFd),
-    inheriting: &mut Option<JoinHandle<()>>,
-) -> End {
-    let handle = running.handle();
-    let count = |metric| handle.registry().counter(metric, &[]);
-    let failed = |why: &str| {
-        count(telemetry::UPGRADE_FAILURES).add(1);
-        tracing::error!(%why, "not upgraded, and nothing has changed");
-    };
-    loop {
-        tokio::select! {
-            signal = stops.next() => return End::Stop(signal),
-            _ = upgrade.recv() => {}
-        }
-        if let Some(task) = inheriting.as_mut() {
-            // One at a time: what this process is still given must not be in its way.
-            tokio::select! {
-                ended = task => drop(ended),
-                signal = stops.next() => return End::Stop(signal),
-            }
-            *inheriting = None;
-        }
-        if std::process::id() == 1 {
-            failed("this is process 1, whose end ends all others: start a new container instead");
-            continue;
-        }
-        tracing::info!("upgrading: starting the program anew");
-        let attempt = async {
-            let mut held = running.hold().await.map_err(|error| error.to_string())?;
-            let socket = api_socket.try_clone().map_err(|error| error.to_string())?;
-            let socket = Some((api_address.clone(), socket));
-            let set = SocketSet { listeners: std::mem::take(&mut held.sockets), api: socket };
-            let past = Past { upgrades: count(telemetry::UPGRADES).get(), history: api.history() };
-            // Nothing is reloaded while `held` lives: what the new process was told stays true.
-            program.clone().start(set, past).await
-        };
-        tokio::pin!(attempt);
-        let result = loop {
-            tokio::select! {
-                signal = stops.next() => return End::Stop(signal),
-                _ = upgrade.recv() => {
-                    tracing::warn!("SIGUSR2 is ignored: an upgrade is under way");
-                }
-                result = &mut attempt => break result,
-            }
-        };
-        match result {
-            Ok(successor) => return End::HandOver(successor),
-            Err(why) => failed(&why),
-        }
-    }
-}
-
 /// A process at work, to be ended.
 pub(crate) struct Service {
     pub(crate) running: Running,
@@ -105,6 +46,76 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Waits for the end, and starts new processes until one is ready to take over; `own` are the sockets of the
+    /// process itself.
+    pub(crate) async fn wait(
+        &mut self,
+        stops: &mut Stops,
+        mut upgrade: Signal,
+        program: &Program,
+        own: &[ServiceSocket],
+    ) -> End {
+        loop {
+            tokio::select! {
+                signal = stops.next() => return End::Stop(signal),
+                _ = upgrade.recv() => {}
+            }
+            if let Some(task) = self.inheriting.as_mut() {
+                // One at a time: what this process is still given must not be in its way.
+                tokio::select! {
+                    ended = task => drop(ended),
+                    signal = stops.next() => return End::Stop(signal),
+                }
+                self.inheriting = None;
+            }
+            let attempt = self.start_heir(program.clone(), own);
+            tokio::pin!(attempt);
+            let started = loop {
+                tokio::select! {
+                    signal = stops.next() => return End::Stop(signal),
+                    _ = upgrade.recv() => {
+                        tracing::warn!("SIGUSR2 is ignored: an upgrade is under way");
+                    }
+                    started = &mut attempt => break started,
+                }
+            };
+            match started {
+                Ok(successor) => return End::HandOver(successor),
+                Err(why) => self.not_upgraded(&why),
+            }
+        }
+    }
+
+    /// Starts the program anew; the new process when it is ready, or why it is not.
+    async fn start_heir(
+        &self,
+        program: Program,
+        own: &[ServiceSocket],
+    ) -> Result<Successor, String> {
+        if std::process::id() == 1 {
+            let why = "this is process 1, whose end ends all others: start a new container instead";
+            return Err(why.to_owned());
+        }
+        tracing::info!("upgrading: starting the program anew");
+        let failed = |error: std::io::Error| error.to_string();
+        let mut held = self.running.hold().await.map_err(failed)?;
+        let services = own.iter().map(ServiceSocket::try_clone).collect::<Result<_, _>>();
+        let services = services.map_err(failed)?;
+        let set = SocketSet { listeners: std::mem::take(&mut held.sockets), services };
+        let handle = self.running.handle();
+        let upgrades = handle.registry().counter(telemetry::UPGRADES, &[]).get();
+        let past = Past { upgrades, history: self.api.history() };
+        // Nothing is reloaded while `held` lives: what the new process was told stays true.
+        program.start(set, past).await
+    }
+
+    fn not_upgraded(&self, why: &str) {
+        let failures = self.running.handle().registry().counter(telemetry::UPGRADE_FAILURES, &[]);
+        failures.add(1);
+        self.notifier.not_upgraded(failures.get(), why);
+        tracing::error!(%why, "not upgraded, and nothing has changed");
+    }
+
     /// Stops in order.
     pub(crate) async fn stop(self, signal: &'static str, stops: &mut Stops) -> anyhow::Result<()> {
         let Self { running, api, api_stop: _api_stop, serving, status, notifier, inheriting } =
@@ -147,7 +158,7 @@ impl Service {
         let Self { running, api_stop, serving, notifier, .. } = self;
         let id = successor.id();
         tracing::info!(process = id, "handing over");
-        // The new process has the API's socket: what comes to it waits there.
+        // The new process has the sockets of API and agent: what comes to them waits there.
         api_stop.send_replace(true);
         notifier.main_is(id);
         let (heir, all_sent) = successor.feed();

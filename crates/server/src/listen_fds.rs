@@ -1,6 +1,6 @@
 //! Sockets that systemd has bound (`coco.socket`): `LISTEN_FDS`, as sd_listen_fds(3) describes it.
 //!
-//! One is used for the listener, or the API, whose kind and address it has. The port stays open over a
+//! One is used for the listener, the API, or the agent, whose kind and address it has. The port stays open over a
 //! restart then, and what comes meanwhile waits in the kernel.
 
 use std::{
@@ -16,7 +16,7 @@ use coco_router::{
 };
 use listenfd::ListenFd;
 
-use crate::handover::SocketSet;
+use crate::handover::{ServiceSocket, SocketSet};
 
 /// A socket with what can be told of it.
 struct Found {
@@ -25,12 +25,15 @@ struct Found {
     address: SocketAddr,
 }
 
-/// The sockets of systemd that these listeners and the API want; one that nothing wants is warned of, and
+/// The sockets of systemd that these listeners and services want; one that nothing wants is warned of, and
 /// closed.
-pub(crate) fn sockets(listeners: &[ListenerPlan], api: &Address) -> SocketSet {
+pub(crate) fn sockets(
+    listeners: &[ListenerPlan],
+    services: &[(&'static str, &Address)],
+) -> SocketSet {
     let is_for_us = env::var("LISTEN_PID").is_ok_and(|id| id == process::id().to_string());
     let found = if is_for_us { find(&mut ListenFd::from_env()) } else { Vec::new() };
-    choose(found, listeners, api)
+    choose(found, listeners, services)
 }
 
 fn find(given: &mut ListenFd) -> Vec<Found> {
@@ -57,9 +60,13 @@ fn udp(socket: UdpSocket) -> Option<Found> {
     Some(Found { address, is_udp: true, socket: socket.into() })
 }
 
-fn choose(mut found: Vec<Found>, plans: &[ListenerPlan], api: &Address) -> SocketSet {
+fn choose(
+    mut found: Vec<Found>,
+    plans: &[ListenerPlan],
+    services: &[(&'static str, &Address)],
+) -> SocketSet {
     if found.is_empty() {
-        return SocketSet { listeners: Vec::new(), api: None };
+        return SocketSet { listeners: Vec::new(), services: Vec::new() };
     }
     let mut listeners = Vec::new();
     for plan in plans {
@@ -70,12 +77,17 @@ fn choose(mut found: Vec<Found>, plans: &[ListenerPlan], api: &Address) -> Socke
             listeners.push(HandedSocket { protocol, address, socket: taken.socket });
         }
     }
-    let of_api = take(&mut found, false, api).into_iter().next();
+    let mut own = Vec::new();
+    for (service, address) in services {
+        for Found { socket, .. } in take(&mut found, false, address) {
+            own.push(ServiceSocket { service, address: (*address).clone(), socket });
+        }
+    }
     for Found { address, is_udp, .. } in found {
         let kind = if is_udp { "UDP" } else { "TCP" };
         tracing::warn!(%address, kind, "no listener is configured for a socket of systemd; closed");
     }
-    SocketSet { listeners, api: of_api.map(|found| (api.clone(), found.socket)) }
+    SocketSet { listeners, services: own }
 }
 
 /// All UDP sockets of the address, or one of TCP.
@@ -111,9 +123,10 @@ mod tests {
         ];
         let api_address = address(api.local_addr().unwrap());
         let found = [tcp(nobody), udp(lists), tcp(api), tcp(lines)].into_iter().flatten().collect();
-        let set = choose(found, &plans, &api_address);
+        let set = choose(found, &plans, &[("api", &api_address)]);
         let protocols: Vec<_> = set.listeners.iter().map(|handed| handed.protocol).collect();
         assert_eq!(protocols, [ListenerProtocol::LineTcp, ListenerProtocol::Collectd]);
-        assert_eq!(set.api.map(|(address, _)| address), Some(api_address));
+        let own: Vec<_> = set.services.iter().map(|own| (own.service, &own.address)).collect();
+        assert_eq!(own, [("api", &api_address)]);
     }
 }

@@ -16,7 +16,10 @@ use std::{
         },
     },
     process,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,6 +38,10 @@ struct Place {
     socket: UnixDatagram,
     address: SocketAddr,
     watchdog: Option<Duration>,
+    /// The end was said: a reload that is under way is not told of any more.
+    is_ending: AtomicBool,
+    /// Another process is the one that is heard from now on.
+    is_left: AtomicBool,
 }
 
 impl Notifier {
@@ -56,35 +63,61 @@ impl Notifier {
 
     /// Everything is bound and recovered, or reloaded.
     pub(crate) fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.tell_before_the_end(&format!("READY=1\nSTATUS={status}"));
     }
 
     /// The configuration is read again; [`ready`](Self::ready) ends that.
     pub(crate) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+        self.tell_before_the_end(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    }
+
+    /// The process goes on, as the new one was not ready. The number tells one failure from the one before:
+    /// whoever asked for the upgrade waits for another status.
+    pub(crate) fn not_upgraded(&self, failures: u64, why: &str) {
+        let why = why.replace('\n', " ");
+        self.tell_before_the_end(&format!("STATUS=running; upgrade failed ({failures}): {why}"));
     }
 
     /// The process ends.
     pub(crate) fn stopping(&self, status: &str) {
+        self.end(false);
         self.tell(&format!("STOPPING=1\nSTATUS={status}"));
     }
 
-    /// Another process goes on as this service.
+    /// Another process goes on as this service; nothing is said after that.
     pub(crate) fn main_is(&self, id: u32) {
+        self.end(true);
         self.tell(&format!("MAINPID={id}"));
     }
 
-    /// Says at half the time that systemd asks for that the data path beats, while it does; for ever.
+    /// Says at half the time that systemd asks for that the data path beats, while it does; until another
+    /// process is the one that is heard.
     pub(crate) async fn watch(self, handle: Handle) {
         let Some(interval) = self.0.as_ref().and_then(|place| place.watchdog) else { return };
         let mut ticks = tokio::time::interval((interval / 2).max(Duration::from_millis(1)));
         loop {
             ticks.tick().await;
+            if self.0.as_ref().is_none_or(|place| place.is_left.load(Ordering::Relaxed)) {
+                return;
+            }
             if handle.silence() <= SILENCE_MAX {
                 self.tell("WATCHDOG=1");
             }
+        }
+    }
+
+    fn end(&self, is_left: bool) {
+        if let Some(place) = &self.0 {
+            place.is_ending.store(true, Ordering::Relaxed);
+            place.is_left.store(is_left, Ordering::Relaxed);
+        }
+    }
+
+    fn tell_before_the_end(&self, words: &str) {
+        if self.0.as_ref().is_some_and(|place| !place.is_ending.load(Ordering::Relaxed)) {
+            self.tell(words);
         }
     }
 
@@ -108,7 +141,8 @@ impl Place {
         let socket = UnixDatagram::unbound()?;
         // Whoever does not read it must not hold up the data path.
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, address, watchdog })
+        let [is_ending, is_left] = [(), ()].map(|()| AtomicBool::new(false));
+        Ok(Self { socket, address, watchdog, is_ending, is_left })
     }
 }
 
@@ -153,6 +187,10 @@ mod tests {
             assert!(words[..len].starts_with(b"RELOADING=1\nMONOTONIC_USEC="));
             let len = socket.recv(&mut words).unwrap();
             assert_eq!(&words[..len], b"MAINPID=7");
+            // A reload that comes to its end meanwhile must not call the service back.
+            notifier.ready("reloaded");
+            socket.set_nonblocking(true).unwrap();
+            assert!(socket.recv(&mut words).is_err(), "a word after the last one");
         }
         assert!(Place::new(OsStr::new("vsock:2:1"), None).is_err());
     }

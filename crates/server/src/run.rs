@@ -7,7 +7,7 @@
 use std::{
     net::TcpListener as StdListener,
     num::NonZeroUsize,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::PathBuf,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -31,8 +31,8 @@ use crate::{
     VERSION,
     api::{self, Api},
     config::Config,
-    ending::{End, Service, Stops, wait},
-    handover::{Predecessor, Program, SocketSet},
+    ending::{End, Service, Stops},
+    handover::{AGENT, API, Predecessor, Program, ServiceSocket, SocketSet},
     listen_fds, log,
     notify::Notifier,
     reload::{Reloader, Status},
@@ -49,7 +49,11 @@ pub fn run(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
     let (predecessor, sockets) = match Predecessor::meet()? {
         Some((predecessor, sockets)) => (Some(predecessor), sockets),
         // No other thread looks at the environment yet; that of the log does not.
-        None => (None, listen_fds::sockets(&config.plan.listeners, &config.api)),
+        None => {
+            let services = [Some((API, &config.api)), config.agent.as_ref().map(|at| (AGENT, at))];
+            let services: Vec<_> = services.into_iter().flatten().collect();
+            (None, listen_fds::sockets(&config.plan.listeners, &services))
+        }
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,8 +91,7 @@ fn raise_file_limit(connections_max: usize) {
 
 async fn serve(start: Start) -> anyhow::Result<()> {
     let Start { config, file, program, mut predecessor, sockets } = start;
-    let Config { plan, api: api_address, drain_timeout, drain_delay, measure_interval, notes } =
-        config;
+    let Config { plan, api, agent, drain_timeout, drain_delay, measure_interval, notes } = config;
     for note in notes {
         tracing::warn!(%note, "worth knowing about the configuration");
     }
@@ -98,16 +101,18 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let upgrade = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notifier = Notifier::from_env();
-    let (registry, SocketSet { listeners, api: api_handed }) = (Registry::default(), sockets);
+    let (registry, SocketSet { listeners, services }) = (Registry::default(), sockets);
     let bound = match &predecessor {
         Some(_) => Bound::bind_behind(plan, shards, registry.clone(), listeners)?,
         None => Bound::bind_with(plan, shards, registry.clone(), listeners)?,
     };
-    let api_socket = api_socket(&api_address, api_handed)
-        .with_context(|| format!("cannot listen for the API on {api_address}"))?;
+    let mut services = Services { handed: services, opened: Vec::new() };
+    let api_socket = services.open(API, &api)?;
+    let agent_socket = agent.as_ref().map(|at| services.open(AGENT, at)).transpose()?;
+    let Services { opened, .. } = services;
     let addresses: Vec<_> = bound.addresses().collect();
     let history = predecessor.as_mut().map(|before| std::mem::take(&mut before.past.history));
-    let (running, mut inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
+    let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
     for (protocol, address) in addresses {
         tracing::info!(protocol, %address, "listening");
     }
@@ -117,7 +122,8 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let reloader = Reloader {
         file,
         handle: handle.clone(),
-        api: api_address.clone(),
+        api,
+        agent,
         measure_interval,
         status: Arc::clone(&status),
         hangup,
@@ -129,18 +135,19 @@ async fn serve(start: Start) -> anyhow::Result<()> {
         api.inherit_history(&history);
     }
     tokio::spawn(api::keep_history(api.clone()));
-    let api_copy = api_socket.as_fd().try_clone_to_owned()?;
     tracing::info!(address = %api_socket.local_addr()?, "api listening");
     let (api_stop, api_stops) = watch::channel(false);
+    if let Some(socket) = agent_socket {
+        tracing::info!(address = %socket.local_addr()?, "agent listening");
+        tokio::spawn(api::serve_agent(socket, api.clone(), api_stops.clone()));
+    }
     let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone()), api_stops));
     tracing::info!(version = VERSION, shards, "coco runs");
     notifier.ready("running");
     tokio::spawn(notifier.clone().watch(handle));
 
-    let api_handed = (&api, &api_address, &api_copy);
-    let end = wait(&mut stops, upgrade, &running, &program, api_handed, &mut inheriting).await;
-    let service = Service { running, api, api_stop, serving, status, notifier, inheriting };
-    match end {
+    let mut service = Service { running, api, api_stop, serving, status, notifier, inheriting };
+    match service.wait(&mut stops, upgrade, &program, &opened).await {
         End::Stop(signal) => service.stop(signal, &mut stops).await,
         End::HandOver(successor) => service.hand_over(successor, &mut stops).await,
     }
@@ -164,17 +171,38 @@ async fn begin(
     Ok((running, Some(estate.settle(inheritance).await)))
 }
 
-fn api_socket(
-    address: &Address,
-    handed: Option<(Address, OwnedFd)>,
-) -> std::io::Result<TcpListener> {
-    let socket = match handed.filter(|(handed, _)| handed == address) {
-        Some((_, socket)) => socket.into(),
-        None => {
-            let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
-            StdListener::bind((host, address.port))?
-        }
-    };
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
+/// The sockets of API and agent.
+struct Services {
+    /// Those of systemd or of the process before this one.
+    handed: Vec<ServiceSocket>,
+    /// A copy of each that was opened, for the process after this one.
+    opened: Vec<ServiceSocket>,
+}
+
+impl Services {
+    fn open(&mut self, service: &'static str, address: &Address) -> anyhow::Result<TcpListener> {
+        self.try_open(service, address)
+            .with_context(|| format!("cannot listen for the {service} on {address}"))
+    }
+
+    fn try_open(
+        &mut self,
+        service: &'static str,
+        address: &Address,
+    ) -> std::io::Result<TcpListener> {
+        let mut handed =
+            self.handed.extract_if(.., |own| (own.service, &own.address) == (service, address));
+        let socket = match handed.next() {
+            Some(ServiceSocket { socket, .. }) => socket.into(),
+            None => {
+                let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
+                StdListener::bind((host, address.port))?
+            }
+        };
+        drop(handed);
+        socket.set_nonblocking(true)?;
+        let copy = socket.as_fd().try_clone_to_owned()?;
+        self.opened.push(ServiceSocket { service, address: address.clone(), socket: copy });
+        TcpListener::from_std(socket)
+    }
 }

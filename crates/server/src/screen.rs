@@ -53,3 +53,40 @@ impl Screen {
 }
 
 const COLUMNS: usize = 80;
+
+/// Broken between words into lines of at most so many characters; a longer word is broken in itself.
+pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
+    let (mut lines, mut line, mut length) = (Vec::new(), String::new(), 0);
+    for word in text.split(' ') {
+        let mut letters: Vec<char> = word.chars().collect();
+        if length > 0 && length + 1 + letters.len() > room {
+            lines.push(std::mem::take(&mut line));
+            length = 0;
+        }
+        if length > 0 {
+            line.push(' ');
+            length += 1;
+        }
+        while letters.len() > room {
+            let rest = letters.split_off(room);
+            lines.push(letters.into_iter().collect());
+            letters = rest;
+        }
+        length += letters.len();
+        line.extend(letters);
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_wrapped_at_blanks_and_long_words_broken() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("a eleven-long", 6), ["a", "eleven", "-long"]);
+        assert_eq!(wrap("", 6), [""]);
+    }
+}

@@ -134,11 +134,15 @@ impl Work {
         if self.passed.is_empty() && outcome.error.is_none() && loops::is_probe(datagram) {
             self.probe(shared, datagram);
         }
-        if routes.collectd_tiers().len() == 0 {
+        let has_owners = routes.collectd_tiers().len() > 0;
+        if has_owners || routes.sheds_collectd() {
+            self.tally.routed_collectd += count;
+        } else {
             self.tally.unroutable += count;
+        }
+        if !has_owners {
             return None;
         }
-        self.tally.routed_collectd += count;
         self.take_census(routes, datagram);
         let all_passed = self.passed.iter().all(|&passed| passed);
         (count > 0).then_some(Surveyed { count, verbatim: outcome.strict && all_passed })

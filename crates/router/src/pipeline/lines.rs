@@ -176,7 +176,7 @@ enum Form {
 }
 
 impl Work {
-    /// Counts a line; `false` when the filter takes it out or no tier carries lines.
+    /// Counts a line; `false` when the filter takes it out or nobody owns it.
     #[inline]
     fn admit_line(&mut self, shared: &Shared, routes: &Routes, line: &Line<'_>) -> bool {
         self.tally.decoded += 1;
@@ -187,12 +187,13 @@ impl Work {
             shared.note_blacklisted(arrival, self.now.tick);
             return false;
         }
-        if routes.name_groups().is_empty() {
+        let has_owners = !routes.name_groups().is_empty();
+        if has_owners || routes.sheds_lines() {
+            self.tally.routed_lines += 1;
+        } else {
             self.tally.unroutable += 1;
-            return false;
         }
-        self.tally.routed_lines += 1;
-        true
+        has_owners
     }
 
     /// Appends a line to the chunks of its owners in the tiers of a group. A loose line was read by one

@@ -171,6 +171,7 @@ impl Pipeline {
         let Self { shared, routes, work } = self;
         let _pass = shared.gate.pass();
         routes.tiers.iter().for_each(|tier| tier.count(&work.tally));
+        routes.ringless.iter().for_each(|tier| tier.count(&work.tally));
         listener.publish(&mut work.tally, &shared.samples);
         let canaries = std::mem::take(&mut work.canaries);
         if !canaries.is_empty() {

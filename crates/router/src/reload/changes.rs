@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     listen::protocol_name,
-    plan::{ListenerPlan, Plan, TargetPlan, TierPlan},
+    plan::{ListenerPlan, Plan, RinglessTier, TargetPlan, TierPlan},
 };
 
 /// The difference between the plan in force and another one.
@@ -67,6 +67,7 @@ impl Changes {
     pub(crate) fn between(before: &Plan, after: &Plan) -> Self {
         let mut changes = Self::default();
         changes.tiers(&before.tiers, &after.tiers);
+        changes.ringless(before, after);
         changes.listeners(&before.listeners, &after.listeners);
         let blacklist = |plan: &Plan| plan.blacklist.as_ref().map(|re| re.as_str().to_owned());
         changes.filter = blacklist(before) != blacklist(after);
@@ -119,6 +120,30 @@ impl Changes {
             // Only their order: it is that of every list.
             self.tiers.changed = names(after);
         }
+    }
+
+    /// Tiers without a ring; one that has got its ring has been taken for a new one by then.
+    fn ringless(&mut self, before: &Plan, after: &Plan) {
+        let had_none = |name: &String| before.ringless.iter().any(|tier| tier.name == *name);
+        let (got, added) = std::mem::take(&mut self.tiers.added).into_iter().partition(had_none);
+        self.tiers.added = added;
+        let named = |tiers: &[RinglessTier], name: &str| {
+            tiers.iter().find(|tier| tier.name == name).cloned()
+        };
+        for tier in &after.ringless {
+            match named(&before.ringless, &tier.name) {
+                None => self.tiers.added.push(tier.name.clone()),
+                Some(old) if old != *tier => self.tiers.changed.push(tier.name.clone()),
+                Some(_) => {}
+            }
+        }
+        let gone = before
+            .ringless
+            .iter()
+            .map(|tier| &tier.name)
+            .filter(|name| named(&after.ringless, name).is_none() && !got.contains(name));
+        self.tiers.removed.extend(gone.cloned());
+        self.tiers.changed.extend(got);
     }
 
     /// The targets of one tier.
@@ -213,6 +238,7 @@ mod tests {
             tiers,
             limits: Limits::default(),
             spool: None,
+            ringless: Vec::new(),
         }
     }
 
@@ -245,6 +271,31 @@ mod tests {
         assert_eq!((changes.tiers.removed.len(), changes.targets.removed.len()), (1, 3));
         let back = Changes::between(&after, &plan());
         assert_eq!((back.tiers.added.len(), back.targets.added.len()), (1, 3));
+    }
+
+    #[test]
+    fn a_tier_without_a_ring_comes_goes_and_gets_one() {
+        let ringless = |names: &[&str]| {
+            let ringless = names.iter().map(|name| RinglessTier {
+                name: (*name).to_owned(),
+                protocol: TargetProtocol::LineTcp,
+            });
+            Plan { ringless: ringless.collect(), ..plan() }
+        };
+        let changes = |before: &[&str], after: &[&str]| {
+            let Change { added, removed, changed } =
+                Changes::between(&ringless(before), &ringless(after)).tiers;
+            [added, removed, changed]
+        };
+        assert_eq!(changes(&["x"], &["x"]), [[""; 0]; 3]);
+        assert_eq!(changes(&["x"], &["y"]), [vec!["y"], vec!["x"], vec![]]);
+        let mut before = ringless(&["a"]);
+        let a = before.tiers.remove(0);
+        let got =
+            Changes::between(&before, &Plan { tiers: vec![a, before.tiers[0].clone()], ..plan() });
+        assert_eq!(got.tiers.changed, ["a"]);
+        assert!(got.tiers.added.is_empty() && got.tiers.removed.is_empty());
+        assert_eq!(names(&got.targets.added), ["a-0", "a-1", "a-2"]);
     }
 
     #[test]

@@ -53,6 +53,12 @@ pub enum ReloadError {
     /// The spool is opened once.
     #[error("a change of [spool] takes a restart, but for `replay_rate` and `on_change`")]
     Spool,
+    /// A list that lost its entries on the way must not take a ring away.
+    #[error(
+        "tier {0} has a ring, and `targets = []` would take it away: leave out the section of a tier that is \
+         to go"
+    )]
+    NoRing(String),
     /// The system did something that it should not.
     #[error("cannot open sockets: {0}")]
     Interrupted(String),
@@ -81,6 +87,10 @@ pub(crate) async fn reload(
             routes.targets.iter().find(|target| is_on_disk_otherwise(target, &plan))
         {
             return Err(ReloadError::Spools(target.plan.label.clone()));
+        }
+        let has_ring = |name: &str| held.plan.tiers.iter().any(|tier| tier.name == name);
+        if let Some(tier) = plan.ringless.iter().find(|tier| has_ring(&tier.name)) {
+            return Err(ReloadError::NoRing(tier.name.clone()));
         }
         let opens_as = |(old, new): (&SpoolPlan, &SpoolPlan)| old.opens_as(new);
         let opens_alike = held.plan.spool.as_ref().zip(plan.spool.as_ref()).is_some_and(opens_as);

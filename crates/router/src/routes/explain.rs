@@ -19,6 +19,8 @@ pub struct Explained<'r> {
     pub epoch: u64,
     /// The tiers in the order of the file.
     pub tiers: Vec<TierExplained<'r>>,
+    /// Tiers that have no ring, and shed it.
+    pub ringless: Vec<&'r str>,
 }
 
 /// What one tier makes of the name.
@@ -96,6 +98,7 @@ impl Routes {
             has_filter: filter.is_some(),
             epoch: self.epoch,
             tiers: self.tiers.iter().map(|tier| self.explain_tier(tier, name)).collect(),
+            ringless: self.ringless().map(|(tier, _)| tier).collect(),
         }
     }
 

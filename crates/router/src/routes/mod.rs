@@ -7,6 +7,7 @@
 pub(crate) mod explain;
 mod group;
 mod next;
+mod ringless;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use coco_wire::names::Names;
 use regex::bytes::Regex;
 
 pub(crate) use group::{NameGroup, Placed, asked, has_odd_blank};
+pub(crate) use ringless::Ringless;
 
 use crate::{
     census::Census,
@@ -28,6 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Routes {
     pub(crate) tiers: Vec<Tier>,
+    /// Tiers without targets.
+    pub(crate) ringless: Vec<Ringless>,
     /// All targets of all tiers; a position here is a slot.
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) blacklist: Option<Regex>,
@@ -102,6 +106,7 @@ impl Routes {
             census: Arc::default(),
             queue_bytes_min: plan.tiers.iter().map(|t| t.queue_bytes).min().unwrap_or(usize::MAX),
             tiers,
+            ringless: plan.ringless.iter().map(|tier| Ringless::new(tier, registry)).collect(),
             targets,
         }
     }
@@ -138,7 +143,8 @@ impl Routes {
         group.tiers.iter().map(|&at| &self.tiers[at]) // positions in `tiers`: made by `new`
     }
 
-    /// The owners of `name` in each tier, in the order of the file: what the data path would do.
+    /// The owners of `name` in each tier, in the order of the file: what the data path would do. Tiers without a
+    /// ring stand behind the others.
     ///
     /// A tier that carries Graphite samples takes it for a Graphite name, and cleans it first if it
     /// follows a relay that does; a name that no line can have is owned by nobody. A collectd tier takes
@@ -151,13 +157,14 @@ impl Routes {
                 let named = asked(tier.protocol, &tier.names, name, &mut scratch);
                 self.owned(tier, named.map(|named| Key::new(named.key)).as_ref())
             })
+            .chain(self.unowned())
             .collect()
     }
 
     /// The owners of exactly these key bytes in each tier.
     pub fn owners_raw(&self, key: &[u8]) -> Vec<TierOwners<'_>> {
         let key = Key::new(key);
-        self.tiers.iter().map(|tier| self.owned(tier, Some(&key))).collect()
+        self.tiers.iter().map(|tier| self.owned(tier, Some(&key))).chain(self.unowned()).collect()
     }
 
     fn owned<'r>(&'r self, tier: &'r Tier, key: Option<&Key<'_>>) -> TierOwners<'r> {
@@ -199,9 +206,7 @@ impl Tier {
 
     /// Counts what a batch gave to the tier; the caller holds the gate.
     pub(crate) fn count(&self, tally: &Tally) {
-        let collectd = if self.carries_collectd() { tally.routed_collectd } else { 0 };
-        let lines = if self.carries_lines() { tally.routed_lines } else { 0 };
-        self.routed.add(collectd + lines);
+        self.routed.add(tally.given_to(self.protocol));
     }
 
     pub(crate) fn carries_collectd(&self) -> bool {

@@ -89,6 +89,7 @@ mod tests {
             tiers,
             limits: Limits::default(),
             spool: None,
+            ringless: Vec::new(),
         }
     }
 

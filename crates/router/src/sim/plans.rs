@@ -81,6 +81,7 @@ pub(super) fn plan(kinds: &Kinds, random: &Random) -> Plan {
         tiers,
         limits: Limits { series_max: 1000, names_max: 100, ..Limits::default() },
         spool: Some(spool),
+        ringless: Vec::new(),
     }
 }
 

@@ -76,6 +76,8 @@ struct Inner {
     in_flight: u64,
     /// When the queue became full; cleared when it is half empty again.
     full_since: Option<Instant>,
+    /// Something did not fit in since it was half empty, whatever became of it then.
+    overfull: bool,
     spares: Vec<Chunk>,
     closed: bool,
     /// Older samples are on disk.
@@ -171,6 +173,7 @@ impl Queue {
 
     /// Lets stream clients go on if the queue is half empty again.
     fn make_room(&self, inner: &mut Inner) {
+        inner.overfull &= inner.bytes > inner.bound() / 2;
         if inner.full_since.is_some() && inner.bytes <= inner.bound() / 2 {
             inner.full_since = None;
             self.holds_back.store(false, Ordering::Relaxed);
@@ -190,6 +193,7 @@ impl Queue {
         let bound = inner.bound();
         offered.by_memory = bound < inner.bytes_max;
         let is_over = inner.bytes + chunk.weight() > bound;
+        inner.overfull |= is_over;
         if is_over && self.on_full == OnFull::ShedNewest {
             offered.shed = chunk.samples;
             chunk.clear();
@@ -276,6 +280,11 @@ impl Queue {
     /// Older samples are on disk, or about to be.
     pub(crate) fn is_spooling(&self) -> bool {
         self.lock().spooling
+    }
+
+    /// Something did not fit in, and it is not half empty yet.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().overfull
     }
 
     /// Half full: what comes in is not sent as fast.
@@ -514,7 +523,10 @@ mod tests {
                 assert_eq!(queue.offer(&mut lines(400), Feeder::Stream), Offered::default());
             }
             let offered = queue.offer(&mut lines(300), Feeder::Stream);
-            (offered.shed, offered.full, queue.held().queued)
+            assert!(queue.is_full());
+            queue.take(&mut VecDeque::new(), usize::MAX);
+            assert!(!queue.is_full());
+            (offered.shed, offered.full, queue.held().in_flight)
         };
         assert_eq!(at_bound(OnFull::ShedOldest), (400, false, 700));
         assert_eq!(at_bound(OnFull::ShedNewest), (300, false, 800));

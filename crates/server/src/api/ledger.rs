@@ -53,6 +53,7 @@ fn tier(tier: &TierFates) -> Value {
         "removed": tier.removed,
         "replicas": tier.replicas,
         "routed": tier.routed,
+        "no_ring": tier.no_ring,
         "due": tier.due,
         "offered": tier.offered(),
         "targets": tier.targets.iter().map(target).collect::<Vec<_>>(),

@@ -6,20 +6,31 @@ use axum::{
     http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use coco_router::TierOwners;
+use coco_router::{Routes, TierOwners};
 use serde_json::{Map, Value};
 
-use super::{Api, BODY_BYTES_MAX, json, name_parameter, problem};
+use super::{Api, BODY_BYTES_MAX, health::no_ring, json, name_parameter, problem};
 use crate::lookup::{without_cr, write_rows};
 
-/// `{"TIER": "TARGET"}`; several owners are joined by commas.
+/// `{"TIER": "TARGET"}`; several owners are joined by commas. 503 while some tier has no ring.
 pub(super) async fn lookup(State(api): State<Api>, uri: Uri) -> Response {
     let name = match name_parameter(&uri) {
         Ok(name) => name,
         Err(problem) => return problem,
     };
+    let routes = api.handle.routes();
+    if let Some(problem) = without_ring(&routes) {
+        return problem;
+    }
     api.handle.count_lookups(1);
-    json(&as_object(&api.handle.routes().owners(&name)))
+    json(&as_object(&routes.owners(&name)))
+}
+
+/// 503 that names the tiers without a ring, for which nobody can answer.
+fn without_ring(routes: &Routes) -> Option<Response> {
+    let tiers: Vec<_> = routes.ringless().map(|(tier, _)| no_ring(tier)).collect();
+    let problem = || problem(StatusCode::SERVICE_UNAVAILABLE, &tiers.join("; "));
+    (!tiers.is_empty()).then(problem)
 }
 
 /// Longest answer to many names.
@@ -46,6 +57,9 @@ pub(super) async fn lookup_many(
     };
     let names = names.strip_suffix(b"\n").unwrap_or(&names);
     let routes = api.handle.routes();
+    if let Some(problem) = without_ring(&routes) {
+        return problem;
+    }
     let (mut out, mut count) = (Vec::new(), 0_u64);
     for name in names.split(|byte| *byte == b'\n').map(without_cr) {
         write_rows(name, &routes.owners(name), &mut out);

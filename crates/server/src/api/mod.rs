@@ -3,6 +3,7 @@
 //! It runs apart from the data path, on its own thread. Only `POST /reload` changes anything; `POST /debug/canary`
 //! has the data path look closer for a while.
 
+mod agent;
 mod canary;
 mod embedded;
 mod explain;
@@ -38,6 +39,7 @@ use serde_json::{Value, json};
 use tower::ServiceBuilder;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
+pub(crate) use agent::serve_agent;
 pub(crate) use history::keep_history;
 pub(crate) use ledger::as_json as ledger_as_json;
 pub(crate) use lookup::as_object as owners_as_object;
@@ -128,6 +130,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/reload", post(reload::reload))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
+        .route("/healthz/targets", get(health::targets))
         .fallback(not_found)
         .layer(layers)
         .with_state(api)
@@ -152,7 +155,8 @@ const INDEX: &str = concat!(
 /metrics             counters for Prometheus
 /reload              POST, from this machine only: reads the configuration file again
 /livez               200 while the data path is alive
-/readyz              200 while new traffic is welcome
+/readyz              200 while new traffic is welcome; ?drain=404 says 404 and not 503 while it stops
+/healthz/targets     200, 429 or 503 by what the targets take; for people and monitoring, never for balancers
 "
 );
 

@@ -32,7 +32,28 @@ pub(super) async fn tiers(State(api): State<Api>) -> Response {
         }
     }
     let (views, epoch) = (api.handle.tiers(), api.handle.epoch());
-    answer(&Value::Array(views.iter().map(|view| tier(view, epoch, &routes)).collect()))
+    let table = api.handle.routes();
+    let ringless = table.ringless().map(|(name, protocol)| ringless(name, protocol, epoch));
+    answer(&views.iter().map(|view| tier(view, epoch, &routes)).chain(ringless).collect())
+}
+
+/// A tier without targets: the same shape, and nothing in it.
+fn ringless(name: &str, speaks: TargetProtocol, epoch: u64) -> Value {
+    json!({
+        "name": name,
+        "targets": [],
+        "shadows": {},
+        "routes": {},
+        "virtual_replicas": 0,
+        "connections": {},
+        "protocol": protocol(speaks),
+        "proto": transport(speaks),
+        "hash": null,
+        "replicas": 0,
+        "ids": [],
+        "digest": null,
+        "epoch": epoch,
+    })
 }
 
 fn tier(view: &TierView, epoch: u64, routes: &HashMap<(&str, &str), Hosts>) -> Value {

@@ -36,7 +36,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Pause after a failed accept, so that it does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\nContent-Length: 34\r\nConnection: close\r\n\r\n\
@@ -78,10 +78,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop)
 }
 
 /// Whether to stop.
-type Stop = watch::Receiver<bool>;
+pub(super) type Stop = watch::Receiver<bool>;
 
 /// Returns when it is time to stop.
-async fn stopped(stop: &mut Stop) {
+pub(super) async fn stopped(stop: &mut Stop) {
     if stop.wait_for(|&stops| stops).await.is_err() {
         // Whoever could say so is gone.
         std::future::pending().await

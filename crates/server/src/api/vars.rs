@@ -90,6 +90,7 @@ pub(super) fn counters(api: &Api) -> Value {
     let receive_errors: u64 = listeners().map(|l| l.errors).sum();
     let dial_errors = sum(|t| t.dial_errors);
     let samples = &ledger.samples;
+    let no_ring = ledger.tiers.iter().map(|tier| tier.no_ring).sum::<u64>();
     json!({
         "listen": {
             "raw": listeners().map(|l| l.raw).sum::<u64>(),
@@ -109,13 +110,18 @@ pub(super) fn counters(api: &Api) -> Value {
             "fetch.receive": receive_errors,
             "listen.receive": receive_errors,
             "filter.unhandled": 0,
-            "lookup.hash.get": 0,
+            "lookup.hash.get": no_ring,
             "buildtiers.dial": dial_errors,
             "send.dial": dial_errors,
             "send.write": sum(|t| t.write_errors),
             "send.disconnected": sum(|t| t.disconnects),
         },
-        "shed": object(Shed::ALL.into_iter().map(|why| (why.as_str().to_owned(), shed(&ledger, why)))),
+        "shed": object(
+            Shed::ALL
+                .into_iter()
+                .map(|why| (why.as_str().to_owned(), shed(&ledger, why)))
+                .chain([("no_ring".to_owned(), no_ring.into())]),
+        ),
         "samples": {
             "decoded": samples.decoded,
             "notifications": samples.notifications,

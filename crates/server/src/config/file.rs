@@ -112,6 +112,7 @@ pub(super) struct Spool {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Api {
     pub(super) bind: Option<Leaf>,
+    pub(super) agent: Option<Leaf>,
 }
 
 /// `[fetch]`

@@ -35,6 +35,8 @@ pub struct Config {
     pub plan: Plan,
     /// Where the HTTP API listens.
     pub api: Address,
+    /// Where HAProxy's agent check is answered.
+    pub agent: Option<Address>,
     /// How long a stopping process may take to send what it holds.
     pub drain_timeout: Duration,
     /// How often the process records its own numbers.

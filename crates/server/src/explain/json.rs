@@ -10,7 +10,7 @@
 //!      "state": "up", "held": 0, "queued_bytes": 0}]}]}
 //! ```
 //!
-//! `epoch`, `state`, `held` and `queued_bytes` are there only if a running process was asked. A tier
+//! `tiers_without_ring` lists the tiers that have no targets, and shed the name. `epoch`, `state`, `held` and `queued_bytes` are there only if a running process was asked. A tier
 //! that would not take the name has `"refused": true` and no owners. Bytes that are not UTF-8 become
 //! U+FFFD.
 
@@ -28,6 +28,7 @@ pub(crate) fn json(name: &[u8], explained: &Explained<'_>, origin: Origin) -> Va
         "filtered": explained.filtered_by.is_some(),
         "filter": explained.filtered_by,
         "tiers": tiers.collect::<Vec<_>>(),
+        "tiers_without_ring": explained.ringless,
     });
     if let (Origin::Running, Some(object)) = (origin, object.as_object_mut()) {
         object.insert("epoch".to_owned(), explained.epoch.into());

@@ -27,6 +27,10 @@ pub(crate) fn text(name: &[u8], explained: &Explained<'_>, origin: Origin) -> St
     for tier in &explained.tiers {
         tier_text(&mut out, name, tier, origin);
     }
+    for tier in &explained.ringless {
+        out.push('\n');
+        row(&mut out, 0, "tier", &format!("{tier} has no targets: what falls to it is shed"));
+    }
     out
 }
 

@@ -24,14 +24,35 @@ pub(crate) use old::{Program, Successor};
 const VARIABLE: &str = "COCO_HANDOVER";
 
 /// The API, where protocols are named.
-const API: &str = "api";
+pub(crate) const API: &str = "api";
+
+/// HAProxy's agent check, where protocols are named; a process that does not know it closes its socket.
+pub(crate) const AGENT: &str = "agent";
 
 /// The listening sockets of a process.
 #[derive(Debug)]
 pub(crate) struct SocketSet {
     pub(crate) listeners: Vec<coco_router::handover::HandedSocket>,
-    /// The API's, with its address as configured.
-    pub(crate) api: Option<(Address, std::os::fd::OwnedFd)>,
+    /// Those of the process itself.
+    pub(crate) services: Vec<ServiceSocket>,
+}
+
+/// The listening socket of the API or of the agent.
+#[derive(Debug)]
+pub(crate) struct ServiceSocket {
+    /// [`API`] or [`AGENT`].
+    pub(crate) service: &'static str,
+    /// As configured.
+    pub(crate) address: Address,
+    pub(crate) socket: std::os::fd::OwnedFd,
+}
+
+impl ServiceSocket {
+    /// The same socket, to be given away.
+    pub(crate) fn try_clone(&self) -> std::io::Result<Self> {
+        let Self { service, address, socket } = self;
+        Ok(Self { service, address: address.clone(), socket: socket.try_clone()? })
+    }
 }
 
 /// What the old process tells of the past.

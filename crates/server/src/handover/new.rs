@@ -15,7 +15,7 @@ use coco_router::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    API, Past, SocketSet, VARIABLE,
+    AGENT, API, Past, ServiceSocket, SocketSet, VARIABLE,
     channel::{Channel, Message, VERSION, Word},
     protocol_of,
 };
@@ -54,7 +54,7 @@ impl Predecessor {
     }
 
     fn greet(mut channel: Channel) -> anyhow::Result<(Self, SocketSet)> {
-        let mut set = SocketSet { listeners: Vec::new(), api: None };
+        let mut set = SocketSet { listeners: Vec::new(), services: Vec::new() };
         let mut history = Vec::new();
         loop {
             let Some(Message { word, body, socket }) = channel.receive()? else {
@@ -65,8 +65,8 @@ impl Predecessor {
                     let address = Address { host, port };
                     let socket =
                         socket.context("no socket came, are there too many open files?")?;
-                    if protocol == API {
-                        set.api = Some((address, socket));
+                    if let Some(service) = [API, AGENT].into_iter().find(|name| *name == protocol) {
+                        set.services.push(ServiceSocket { service, address, socket });
                     } else if let Some(protocol) = protocol_of(&protocol) {
                         set.listeners.push(HandedSocket { protocol, address, socket });
                     }

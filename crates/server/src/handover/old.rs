@@ -18,7 +18,7 @@ use coco_router::handover::{HandedClient, HandedRecord, Piece};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    API, Past, SocketSet, VARIABLE,
+    Past, SocketSet, VARIABLE,
     channel::{Channel, VERSION, Word},
     name_of,
 };
@@ -128,8 +128,8 @@ fn prepare(stream: UnixStream, sockets: &SocketSet, past: &Past) -> Result<Chann
         .listeners
         .iter()
         .map(|handed| (name_of(handed.protocol), &handed.address, &handed.socket));
-    let api = sockets.api.iter().map(|(address, socket)| (API, address, socket));
-    for (protocol, address, socket) in listeners.chain(api) {
+    let services = sockets.services.iter().map(|own| (own.service, &own.address, &own.socket));
+    for (protocol, address, socket) in listeners.chain(services) {
         let (protocol, host) = (protocol.to_owned(), address.host.clone());
         let word = Word::Socket { protocol, host, port: address.port };
         channel.send(&word, b"", Some(socket.as_fd())).map_err(failed)?;
@@ -219,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_no_heir_is_ended_and_said_so() {
-        let sockets = || SocketSet { listeners: Vec::new(), api: None };
+        let sockets = || SocketSet { listeners: Vec::new(), services: Vec::new() };
         let program = |path: &str, argument: &str| Program {
             path: path.into(),
             arguments: vec![argument.into()],

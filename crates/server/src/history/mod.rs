@@ -29,6 +29,12 @@ pub(crate) const SPAN: Duration = Duration::from_secs(3600);
 /// Of what one process leaves to the next; to be raised when any of its types changes.
 const FORMAT: u8 = 1;
 
+/// Seconds that a router keeps which takes a snapshot each `interval` seconds.
+pub(crate) fn span_kept(interval: f64) -> f64 {
+    let intervals = u32::try_from(SNAPSHOTS_MAX - 1).map_or(f64::MAX, f64::from);
+    (intervals * interval).min(SPAN.as_secs_f64())
+}
+
 /// The newest snapshots of the numbers under `coco` in `/debug/vars`.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -191,6 +197,7 @@ mod tests {
 
     #[test]
     fn an_hour_is_kept_but_not_more_snapshots_than_that_has() {
+        assert_eq!([0.1, 10.0, 60.0].map(span_kept), [36.0, 3600.0, 3600.0]);
         for (interval, snapshots) in [(100, 361), (10_000, 361), (60_000, 61), (86_400_000, 2)] {
             let history = History::new(Duration::from_millis(interval), 0);
             for n in 0..1_000 {

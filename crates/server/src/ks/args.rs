@@ -83,6 +83,8 @@ pub struct Options {
     #[arg(long)]
     pub rates: bool,
     /// Time to look back; its halves are compared, and need 20 rates each
+    ///
+    /// A router keeps 360 intervals of `[measure]`, an hour at most: with a short one it is all that it keeps.
     #[arg(long, value_name = "TIME", default_value = "10m")]
     pub window: Window,
     /// Largest probability of a false alarm in one run, over all series together

@@ -41,6 +41,8 @@ pub(crate) struct Findings {
     pub(super) from: String,
     /// Seconds between two readings.
     pub(super) interval: f64,
+    /// Seconds that were looked back, when there was something to judge.
+    pub(super) window: f64,
 }
 
 /// What one series came to.
@@ -91,9 +93,10 @@ impl Findings {
             return Self { from: data.from, interval: data.interval, ..old };
         }
         let (rule, what) = (rule(args, scope.tested), args.what.as_str());
-        let length = options.window.0.as_secs_f64();
+        // What cannot be there is not waited for: a router that measures often keeps less than an hour.
+        let length = options.window.0.as_secs_f64().min(data.kept.unwrap_or(f64::MAX));
         let window = Window { end: data.newest, length, step: data.interval };
-        let mut findings = Self { rule: Some(rule), ..Self::default() };
+        let mut findings = Self { rule: Some(rule), window: length, ..Self::default() };
         let now = data.now.unwrap_or(data.newest);
         let resets = data.series.iter().filter_map(|series| series.rates.resets.last().copied());
         let restart = resets.chain(data.started).fold(f64::NEG_INFINITY, f64::max);
@@ -129,8 +132,9 @@ impl Findings {
         if let Some(rule) = &self.rule {
             let (alarm, warning) = (probability(rule.alarm_p()), probability(rule.warning_p()));
             say(format!(
-                "interval {}; critical at p <= {alarm}, warning at p <= {warning}, change >= {:.0}%, \
+                "window {}, interval {}; critical at p <= {alarm}, warning at p <= {warning}, change >= {:.0}%, \
                  confirmed {} times",
+                span(self.window),
                 span(self.interval),
                 rule.min_change * 100.0,
                 rule.confirm

@@ -19,7 +19,7 @@ pub(super) fn object(args: &Ks, findings: &Findings) -> Value {
         "check": args.what.as_str(),
         "from": findings.from,
         "interval": findings.interval,
-        "window": args.options.window.0.as_secs_f64(),
+        "window": findings.rule.map(|_| findings.window),
         "confirm": args.options.confirm,
         "alarm_p": findings.rule.map(|rule| rule.alarm_p()),
         "restarted": findings.restarted,

@@ -76,9 +76,9 @@ fn text(args: &Ks, findings: &Findings) -> String {
     text
 }
 
-/// A check under its old name: parses the command line of the process and runs.
+/// The command line of a check under its old name.
 #[must_use]
-pub fn old(what: What) -> ExitCode {
+pub fn old_command(what: What) -> clap::Command {
     let (name, about) = match what {
         What::Errors => {
             ("anomalous_coco_errors", "Has Coco's rate of errors risen, and do errors last?")
@@ -88,7 +88,13 @@ pub fn old(what: What) -> ExitCode {
             "Has the rate changed at which Coco sends to its targets, and is one silent?",
         ),
     };
-    let parsed = Old::command().name(name).about(about).try_get_matches();
+    Old::command().name(name).about(about)
+}
+
+/// A check under its old name: parses the command line of the process and runs.
+#[must_use]
+pub fn old(what: What) -> ExitCode {
+    let parsed = old_command(what).try_get_matches();
     match parsed.and_then(|matches| Old::from_arg_matches(&matches)) {
         Ok(Old { options }) => ks(&Ks { what, options }),
         Err(error) => usage(&error),

@@ -10,7 +10,7 @@ use super::{
     tier::{Kept, Tier, renamed, renaming},
     told,
 };
-use crate::screen::{Ink, Screen};
+use crate::screen::{Ink, Screen, wrap};
 
 /// The whole report, its last line ended.
 pub(super) fn report(findings: &Findings<'_>, screen: Screen) -> String {
@@ -45,7 +45,7 @@ fn alone(tier: &TierPlan, what: &str, screen: Screen) -> String {
 }
 
 fn warning(text: &str, screen: Screen) -> String {
-    let lines = wrapped(&format!("warning: {text}"), screen.columns.saturating_sub(2));
+    let lines = wrap(&format!("warning: {text}"), screen.columns.saturating_sub(4));
     screen.paint(Ink::Warning, &format!("  {}", lines.join("\n    "))) + "\n"
 }
 
@@ -91,7 +91,7 @@ fn summary(kept: &Kept<'_>, screen: Screen) -> String {
         let (old, new) = (describe(kept.old), describe(kept.new));
         // As wide as the heading, without its colour and blanks.
         let title = "x".repeat("tier ".len() + kept.name().chars().count());
-        let lines = wrapped(&format!("{title} {moves}"), screen.columns);
+        let lines = wrap(&format!("{title} {moves}"), screen.columns.saturating_sub(2));
         let rest = lines.join("\n    ").split_off(title.len());
         format!("{heading}{rest}\n  before  {old}\n  after   {new}\n")
     };
@@ -152,21 +152,6 @@ fn flows(kept: &Kept<'_>, screen: Screen) -> String {
         text.push_str(&format!("    and {more} more\n"));
     }
     text
-}
-
-/// The text in lines of at most `width` characters, broken at blanks.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width - 2 => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) | None => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// Most flows that are shown.
@@ -265,10 +250,5 @@ mod tests {
         let (old, new) = (tier_of("", &addresses(1..=30)), tier_of("", &addresses(2..=30)));
         let text = text(&old, &new);
         assert!(text.contains("    and 9 more\n"), "{text}");
-    }
-
-    #[test]
-    fn long_texts_are_wrapped_at_blanks() {
-        assert_eq!(wrapped("one two three", 9), ["one two", "three"]);
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Reloader {
     pub(crate) handle: Handle,
     /// Where the API listens: that stays until a restart.
     pub(crate) api: Address,
+    /// And the agent.
+    pub(crate) agent: Option<Address>,
     /// How often numbers are recorded: that stays as well.
     pub(crate) measure_interval: Duration,
     pub(crate) status: Arc<Status>,
@@ -119,11 +121,15 @@ impl Reloader {
             Ok(Err(error)) => return Outcome::Faulty(error),
             Err(error) => return Outcome::Failed(error.to_string()),
         };
-        let Config { plan, api, drain_timeout, drain_delay, measure_interval, notes } = config;
+        let Config { plan, api, agent, drain_timeout, drain_delay, measure_interval, notes } =
+            config;
         match self.handle.reload(plan, drain_timeout).await {
             Ok(mut changes) => {
                 if api != self.api {
                     changes.restart.push("api.bind".to_owned());
+                }
+                if agent != self.agent {
+                    changes.restart.push("api.agent".to_owned());
                 }
                 if measure_interval != self.measure_interval {
                     changes.restart.push("measure.interval".to_owned());

@@ -3,13 +3,18 @@
 //! Rates are compared as `coco ks` does it, around a moment or by halves; rules on levels stand beside it,
 //! as a comparison forgets.
 
-use coco_checks::{Grade, verdict::HALF_MIN};
+use std::collections::BTreeSet;
+
+use coco_checks::{
+    Grade,
+    verdict::{HALF_MIN, TooFew},
+};
 use serde_json::Value;
 
 use super::{
     args::Verify,
     facts::Facts,
-    row::{Question, Row, Rows, counted},
+    row::{Question, Row, Rows},
     saved::Saved,
 };
 use crate::ks::{Data, Findings, Scope, What, history, span};
@@ -70,20 +75,25 @@ impl Numbers {
     pub(super) fn rows(self, args: &Verify, scope: Scope) -> Vec<Row> {
         let mut rows = Rows::new(Question::Deviation, Some(&self.url));
         ledger(&self.residuals, &mut rows);
-        match self.data {
-            Err(why) => rows.say("history", Grade::Unknown, why),
-            Ok(all) => {
-                for (what, data) in LOOKED_AT.into_iter().zip(all) {
-                    let times = Times {
-                        interval: data.interval,
-                        window: args.span(0.0, None).as_secs_f64(),
-                    };
-                    let findings = Findings::within(&args.ks(what), data, scope);
-                    let joined = self.is_joined;
-                    Judged { what, scope, times, joined, findings }.say(&mut rows);
-                }
+        let all = match self.data {
+            Ok(all) => all,
+            Err(why) => {
+                rows.say("history", Grade::Unknown, why);
+                return rows.rows;
             }
-        }
+        };
+        let window = args.span(0.0, None).as_secs_f64();
+        let judged = LOOKED_AT.into_iter().zip(all).map(|(what, data)| {
+            let times = Times { interval: data.interval, window };
+            let findings = Findings::within(&args.ks(what), data, scope);
+            Judged { what, scope, times, joined: self.is_joined, findings }
+        });
+        let judged: Vec<Judged> = judged.collect();
+        judged.iter().for_each(|judged| judged.say(&mut rows));
+        too_short(&judged, &mut rows);
+        // A silent target and a residual are found beside each kind of series.
+        let mut said = BTreeSet::new();
+        rows.rows.retain(|row| said.insert(row.text.clone()));
         rows.rows
     }
 }
@@ -98,6 +108,15 @@ fn ledger(residuals: &Result<[i64; 2], String>, rows: &mut Rows<'_>) {
             let text = format!("residual {residual}: Coco lost count, which is a fault of it");
             rows.say("ledger", Grade::Critical, text);
         }
+    }
+}
+
+/// Says once how much too little there is, where it is least.
+fn too_short(judged: &[Judged], rows: &mut Rows<'_>) {
+    let all = || judged.iter().flat_map(|judged| judged.short().map(move |few| (judged, few)));
+    if let Some((judged, few)) = all().min_by_key(|(_, few)| few.n1.min(few.n2)) {
+        let text = judged.too_short(few, all().count());
+        rows.say("history", Grade::Unknown, text);
     }
 }
 
@@ -120,20 +139,17 @@ struct Judged {
 impl Judged {
     fn say(&self, rows: &mut Rows<'_>) {
         let check = self.what.as_str();
-        // The same is found beside each kind of series: it is said once.
-        let general = self.findings.general.iter();
-        for (grade, text) in general.filter(|_| self.what == What::Send || self.is_empty()) {
+        for (grade, text) in &self.findings.general {
             rows.say(check, *grade, text.clone());
         }
-        let is_new = |n1: usize| n1 == 0 && self.has_before();
-        let (mut good, mut short, mut said) = (Vec::new(), Vec::new(), 0);
+        let (mut good, mut said) = (Vec::new(), 0);
         for finding in &self.findings.series {
             match (&finding.level, &finding.judged.newest, finding.grade) {
-                (None, Err(few), _) if is_new(few.n1) => good.push(format!(
+                (None, Err(few), _) if self.is_new(few) => good.push(format!(
                     "{check} {}: not there before, nothing to compare",
                     finding.name
                 )),
-                (None, Err(few), _) => short.push(few),
+                (None, Err(_), _) => {}
                 (None, Ok(_), Grade::Ok) => good.push(finding.text.clone()),
                 (_, _, grade) if said < SERIES_MAX => {
                     said += 1;
@@ -146,10 +162,6 @@ impl Judged {
             let more = format!("{} more are wrong", said - SERIES_MAX);
             rows.say(check, self.findings.grade(), more);
         }
-        if let Some(few) = short.iter().min_by_key(|few| few.n1.min(few.n2)) {
-            let text = self.too_short(few.n1, few.n2, short.len());
-            rows.say(check, Grade::Unknown, text);
-        }
         if let Some(first) = good.first() {
             let all = match good.len() {
                 1 => first.clone(),
@@ -159,14 +171,18 @@ impl Judged {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.findings.series.is_empty()
+    /// Series that have too few rates, and cannot have more.
+    fn short(&self) -> impl Iterator<Item = TooFew> {
+        let series = self.findings.series.iter().filter(|finding| finding.level.is_none());
+        let few = series.filter_map(|finding| finding.judged.newest.as_ref().err().copied());
+        few.filter(|few| !self.is_new(few))
     }
 
-    /// There is a time before the moment, with other series in it.
-    fn has_before(&self) -> bool {
+    /// It was not there before the moment, and others were.
+    fn is_new(&self, few: &TooFew) -> bool {
         let mut all = self.findings.series.iter();
-        self.scope.moment.is_some()
+        few.n1 == 0
+            && self.scope.moment.is_some()
             && all.any(|finding| match &finding.judged.newest {
                 Ok(_) => true,
                 Err(few) => few.n1 >= HALF_MIN,
@@ -182,7 +198,7 @@ impl Judged {
     }
 
     /// Too little, and what helps.
-    fn too_short(&self, n1: usize, n2: usize, count: usize) -> String {
+    fn too_short(&self, TooFew { n1, n2 }: TooFew, count: usize) -> String {
         let Times { interval, window } = self.times;
         let wait =
             |missing: f64| format!("ask again in {}", span((missing * interval).max(1.0).ceil()));
@@ -206,14 +222,129 @@ impl Judged {
             }
             Some(_) => wait(missing(n2)),
         };
-        let series = counted(count, "series").replace("seriess", "series");
         format!(
             "history too short: {n1}+{n2} rates before and after, {HALF_MIN}+{HALF_MIN} are needed \
-             ({series}); {help}"
+             ({count} series); {help}"
         )
     }
 }
 
 fn float(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(line: &str) -> Verify {
+        let words = ["coco", "verify"].into_iter().chain(line.split(' ').filter(|w| !w.is_empty()));
+        match Cli::try_parse_from(words).unwrap().command {
+            Some(Command::Verify(args)) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A history of readings 10 s apart from `start` to 1200 s, all of one incarnation.
+    fn history(start: u32, send: fn(u32) -> u32, shed: fn(u32) -> u32) -> Value {
+        let times: Vec<u32> = (start / 10..=120).map(|k| k * 10).collect();
+        let column = |rate: &dyn Fn(u32) -> u32| {
+            let mut sum = 0;
+            let sums = times.iter().map(|time| {
+                sum += rate(*time);
+                sum
+            });
+            sums.collect::<Vec<_>>()
+        };
+        let zeros = column(&|_| 0);
+        json!({
+            "interval": 10, "incarnation": start, "start_time": start, "now": 1201.0, "times": times,
+            "series": {
+                "coco.send.a:1": column(&send), "coco.ledger.t.a:1.offered": column(&send),
+                "coco.ledger.t.a:1.shed_queue_full": column(&shed),
+                "coco.ledger.t.a:1.shed_loop": zeros,
+                "coco.errors.send.write": zeros, "coco.ledger.residual": zeros,
+            },
+        })
+    }
+
+    fn said(
+        line: &str,
+        history: Value,
+        saved: Option<&Saved>,
+        moment: f64,
+    ) -> Vec<(Option<Grade>, String)> {
+        let args = args(line);
+        let ledger = || Ok(json!({"residual": 0}));
+        let facts = Facts {
+            ledgers: [ledger(), ledger()],
+            history: Ok(history),
+            ..Facts::none("http://a:1")
+        };
+        let numbers = Numbers::read(&args, &facts, saved);
+        let scope = Scope { moment: Some(moment), tested: numbers.tested() };
+        let rows = numbers.rows(&args, scope).into_iter().map(|row| (row.grade, row.text));
+        rows.collect()
+    }
+
+    fn steady(time: u32) -> u32 {
+        1_000 + time % 70
+    }
+
+    fn halved(time: u32) -> u32 {
+        if time > 800 { 500 + time % 70 } else { steady(time) }
+    }
+
+    #[test]
+    fn a_change_at_the_moment_is_found_and_none_is_good() {
+        let rows = said("", history(0, steady, |_| 0), None, 800.0);
+        assert!(rows.iter().all(|(grade, _)| *grade == Some(Grade::Ok)), "{rows:?}");
+        assert!(rows.len() == 4 && rows[1].1.starts_with("send a:1 steady"), "{rows:?}");
+        let rows = said("", history(0, halved, |_| 0), None, 800.0);
+        assert!(rows[1].0 == Some(Grade::Critical) && rows[1].1.contains("fell 4"), "{rows:?}");
+        let rows = said("", history(0, steady, |time| u32::from(time == 900)), None, 800.0);
+        let shed = rows.iter().find(|(_, text)| text.contains("given up")).unwrap();
+        assert_eq!(shed.0, Some(Grade::Warning), "{rows:?}");
+        let rows = said("", history(0, steady, |_| 10), None, 800.0);
+        let shed = rows.iter().find(|(_, text)| text.contains("given up")).unwrap();
+        assert_eq!(shed.0, Some(Grade::Critical), "{rows:?}");
+        // Before the moment it is the trouble of somebody else.
+        let rows = said("", history(0, steady, |time| u32::from(time < 700)), None, 800.0);
+        assert!(rows.iter().all(|(grade, _)| *grade == Some(Grade::Ok)), "{rows:?}");
+    }
+
+    #[test]
+    fn a_new_process_needs_what_the_old_one_counted() {
+        let rows = said("", history(800, steady, |_| 0), None, 800.0);
+        assert_eq!(rows.len(), 2, "{rows:?}");
+        assert_eq!(rows[1].0, Some(Grade::Unknown));
+        assert!(rows[1].1.contains("0+40 rates") && rows[1].1.contains("--save"), "{rows:?}");
+        let old = history(0, steady, |_| 0);
+        let file = json!({"saved_at": 795.0, "routers": {"http://a:1": old}}).to_string();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("before.json");
+        std::fs::write(&path, file).unwrap();
+        let saved = Saved::read(&path, &["http://a:1".to_owned()]).unwrap();
+        let rows = said("", history(800, steady, |_| 0), Some(&saved), 800.0);
+        assert!(rows.iter().all(|(grade, _)| *grade == Some(Grade::Ok)), "{rows:?}");
+        assert!(rows[1].1.contains("n=60+40") && rows[1].1.contains("as saved"), "{rows:?}");
+        let rows = said("", history(800, halved, |_| 0), Some(&saved), 800.0);
+        assert_eq!(rows[1].0, Some(Grade::Critical), "{rows:?}");
+    }
+
+    #[test]
+    fn too_little_is_unknown_and_says_when_to_ask_again() {
+        let rows = said("", history(0, steady, |_| 0), None, 1_100.0);
+        assert!(
+            rows[1].1.contains("60+10 rates") && rows[1].1.ends_with("ask again in 1m40s"),
+            "{rows:?}"
+        );
+        assert_eq!(rows[1].0, Some(Grade::Unknown));
+        let rows = said("", json!({}), None, 800.0);
+        assert!(rows[1].0 == Some(Grade::Unknown) && rows[1].1.contains("no history"), "{rows:?}");
+    }
 }

@@ -83,3 +83,24 @@ fn names_of_history(args: &Verify) -> Vec<String> {
     names.dedup();
     names
 }
+
+#[cfg(test)]
+impl Facts {
+    /// Of a router that has answered nothing yet.
+    pub(super) fn none(url: &str) -> Self {
+        let nothing = || Err("nothing".to_owned());
+        Self {
+            url: url.to_owned(),
+            asked_at: 0.0,
+            vars: nothing(),
+            livez: Err("nothing".to_owned()),
+            readyz: Err("nothing".to_owned()),
+            tiers: nothing(),
+            ledgers: [nothing(), nothing()],
+            owners: BTreeMap::new(),
+            canary: None,
+            log: nothing(),
+            history: nothing(),
+        }
+    }
+}

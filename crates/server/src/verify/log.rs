@@ -68,8 +68,9 @@ fn judge(log: &Value, expected: &[String], moment: Option<f64>, rows: &mut Rows<
             (false, "warn") => (Grade::Warning, ""),
             (false, _) => (Grade::Critical, ""),
         };
+        let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
         let newest = newest(log, name).map(|line| format!(": {line}")).unwrap_or_default();
-        rows.say(level, grade, format!("`{name}` {times} times{ago}{note}{newest}"));
+        rows.say(level, grade, format!("`{name}` {times}{ago}{note}{newest}"));
     }
     if let Some(rest) = kinds.get(KINDS_MAX..).filter(|rest| !rest.is_empty()) {
         let has_errors = rest.iter().any(|kind| kind["level"] == "error");
@@ -163,7 +164,7 @@ mod tests {
         assert_eq!(said(&none, Some(890.0))[0].0, Grade::Ok);
         let gone = said(&none, Some(700.0));
         assert!(gone[0].0 == Grade::Unknown && gone[0].1.contains("3m20s after"), "{gone:?}");
-        let mut over = none.clone();
+        let mut over = none;
         over["overwritten"] = json!(7);
         for (moment, grade) in
             [(None, Grade::Unknown), (Some(940.0), Grade::Unknown), (Some(960.0), Grade::Ok)]

@@ -88,7 +88,10 @@ fn report(args: &Verify) -> Report {
         }
         rows.extend(of_all.rows);
     }
-    Report { rows, routers: urls, moment, seconds: started.elapsed().as_secs_f64() }
+    let seconds = started.elapsed().as_secs_f64();
+    let mut report = Report { rows, routers: urls, moment, seconds };
+    report.sort();
+    report
 }
 
 /// Asks all routers at the same time; one that takes too long is not waited for.

@@ -147,8 +147,13 @@ pub(super) fn rings(all: &[(&str, &Asked)]) -> Vec<Row> {
             }
         }
     }
-    let agree = tiers.iter().filter(|(_, placements)| placements.len() == 1);
-    let agree: Vec<&str> = agree.map(|(tier, _)| *tier).collect();
+    let mut agree = Vec::new();
+    for (tier, _) in tiers.iter().filter(|(_, placements)| placements.len() == 1) {
+        match elsewhere(&known, tier) {
+            None => agree.push(*tier),
+            Some(text) => rows.say("rings agree", Grade::Critical, text),
+        }
+    }
     for (tier, placements) in tiers.iter().filter(|(_, placements)| placements.len() > 1) {
         let who = placements.iter().map(|(what, urls)| format!("{what} at {}", urls.join(", ")));
         let who = who.collect::<Vec<_>>().join("; ");
@@ -162,6 +167,22 @@ pub(super) fn rings(all: &[(&str, &Asked)]) -> Vec<Row> {
     rows.rows
 }
 
+/// A target that is elsewhere for another router; its place does not enter the digest of a ring.
+fn elsewhere(known: &[(&str, &Value)], name: &str) -> Option<String> {
+    let mut places: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+    for (url, tiers) in known {
+        let tier = tiers.as_array()?.iter().find(|tier| tier["name"] == name)?;
+        let texts =
+            |key: &str| tier[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for (id, target) in texts("ids").zip(texts("targets")) {
+            places.entry(id).or_default().entry(target).or_insert(url);
+        }
+    }
+    let (id, places) = places.into_iter().find(|(_, places)| places.len() > 1)?;
+    let who = places.into_iter().map(|(target, url)| format!("at {target} for {url}"));
+    Some(format!("tier {name}: target {id} is {}", who.collect::<Vec<_>>().join(", ")))
+}
+
 /// All that decides in a tier. The epoch does not: it counts the changes that one process has seen.
 fn placement(tiers: &Value, name: &str) -> String {
     let mut tiers = tiers.as_array().into_iter().flatten();
@@ -171,7 +192,7 @@ fn placement(tiers: &Value, name: &str) -> String {
     let text = |key: &str| tier[key].as_str().unwrap_or("unknown");
     let mut what = format!("digest {}", text("digest"));
     for (key, usual) in
-        [("protocol", None), ("proto", None), ("key", None), ("names", Some("sorted"))]
+        [("protocol", None), ("proto", None), ("key", None), ("names", Some("sorted-tags"))]
     {
         if usual != Some(text(key)) {
             what.push_str(&format!(", {key} {}", text(key)));
@@ -245,6 +266,11 @@ mod tests {
             assert!(rows[0].1.starts_with("tier b differs: digest 2"), "{rows:?}");
             assert!(rows[0].1.contains(there) && rows[0].1.contains("at y:1"), "{rows:?}");
         }
+        let at = |target: &str| {
+            Ok(json!([{"name": "a", "digest": "1", "ids": ["i"], "targets": [target]}]))
+        };
+        let rows = said(&[("http://x:1", &at("p:1")), ("http://y:1", &at("q:1"))]);
+        assert_eq!(rows[0].1, "tier a: target i is at p:1 for x:1, at q:1 for y:1");
         let silent = Err("no".to_owned());
         let rows = said(&[("http://x:1", &one), ("http://y:1", &silent)]);
         assert_eq!(rows[0].0, Some(Grade::Unknown));

@@ -100,6 +100,13 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// By question and router; within these as they were found.
+    pub(super) fn sort(&mut self) {
+        let Self { rows, routers, .. } = self;
+        let place = |row: &Row| routers.iter().position(|url| Some(url) == row.router.as_ref());
+        rows.sort_by_key(|row| (row.question, place(row)));
+    }
+
     /// Nothing asked is nothing known.
     pub(super) fn grade(&self) -> Grade {
         worst(self.rows.iter()).unwrap_or(Grade::Unknown)
@@ -150,9 +157,16 @@ impl Report {
             0 => String::new(),
             more => format!("; {more} more"),
         };
-        format!("{place}{}: {}{more}", first.check, first.text)
+        let mut text: String = first.text.chars().take(SUMMED_CHARS_MAX).collect();
+        if text.len() < first.text.len() {
+            text.push('…');
+        }
+        format!("{place}{}: {text}{more}", first.check)
     }
 }
+
+/// As much of a text as the summary has.
+const SUMMED_CHARS_MAX: usize = 160;
 
 /// A URL as people read it.
 pub(super) fn short(url: &str) -> &str {

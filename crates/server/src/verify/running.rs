@@ -196,3 +196,144 @@ fn protocol(protocol: ListenerProtocol) -> &'static str {
         ListenerProtocol::Pickle => "pickle",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(line: &str) -> Verify {
+        match Cli::try_parse_from(format!("coco verify {line}").trim().split(' ')).unwrap().command
+        {
+            Some(Command::Verify(args)) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn ledger(address: &str, dropped: u32) -> Value {
+        json!({"listeners": [{
+            "protocol": "line-udp", "address": address, "removed": false, "raw": 7,
+            "kernel_dropped": dropped,
+        }]})
+    }
+
+    fn facts() -> Facts {
+        let process = json!({"version": "2.0.0", "pid": 7, "uptime": 61.5, "upgrades": 0});
+        let good = || Ok((true, json!({"ok": true, "reasons": []})));
+        Facts {
+            vars: Ok(json!({"process": process})),
+            livez: good(),
+            readyz: good(),
+            ledgers: [Ok(ledger("127.0.0.1:2003", 1)), Ok(ledger("127.0.0.1:2003", 1))],
+            ..Facts::none("http://a:1")
+        }
+    }
+
+    fn said(line: &str, facts: &Facts, wanted: Option<&str>) -> Vec<(Grade, String)> {
+        let wanted = wanted.map(|text| Config::parse(text, "f").map_err(|error| error.to_string()));
+        let rows = rows(&args(line), facts, wanted.as_ref()).into_iter();
+        rows.map(|row| (row.grade.unwrap(), format!("{}: {}", row.check, row.text))).collect()
+    }
+
+    fn worst(rows: &[(Grade, String)]) -> &(Grade, String) {
+        rows.iter().max_by_key(|(grade, _)| *grade).unwrap()
+    }
+
+    #[test]
+    fn a_good_process_is_good_and_an_old_one_is_not() {
+        let rows = said("", &facts(), None);
+        assert!(rows.iter().all(|(grade, _)| *grade == Grade::Ok), "{rows:?}");
+        assert_eq!(rows[0].1, "process: Coco 2.0.0, process 7, up 1m1s");
+        assert_eq!(worst(&said("--expect-version 2.0.0", &facts(), None)).0, Grade::Ok);
+        let old = said("--expect-version 2.0.1", &facts(), None);
+        assert!(worst(&old).0 == Grade::Critical && worst(&old).1.contains("old version: 2.0.0"));
+    }
+
+    #[test]
+    fn probes_and_drops_are_judged() {
+        let answers = |ok: bool, reason: &str| Ok((ok, json!({"ok": ok, "reasons": [reason]})));
+        for (answer, grade, text) in [
+            (answers(false, "draining"), Grade::Critical, "readyz: draining: it is about to stop"),
+            (
+                answers(false, "a shard was last heard 11 s ago"),
+                Grade::Critical,
+                "readyz: no: a shard",
+            ),
+            (Ok((true, json!({}))), Grade::Unknown, "readyz: 200, but"),
+            (Err("timeout".to_owned()), Grade::Unknown, "readyz: timeout"),
+        ] {
+            let rows = said("", &Facts { readyz: answer, ..facts() }, None);
+            let (came, words) = worst(&rows);
+            assert!(*came == grade && words.starts_with(text), "{words}");
+        }
+        let dropping = [Ok(ledger("127.0.0.1:2003", 1)), Ok(ledger("127.0.0.1:2003", 5))];
+        let rows = said("", &Facts { ledgers: dropping, ..facts() }, None);
+        assert!(
+            worst(&rows).0 == Grade::Warning && worst(&rows).1.contains("4 just now"),
+            "{rows:?}"
+        );
+        let none = Ok(json!({"listeners": []}));
+        let rows = said("", &Facts { ledgers: [none.clone(), none], ..facts() }, None);
+        assert_eq!(worst(&rows).0, Grade::Critical);
+        let log = Ok(json!({"now": 90.0}));
+        let rows = said("", &Facts { log, asked_at: 60.0, ..facts() }, None);
+        assert!(worst(&rows).1.starts_with("clock: 30s ahead of"), "{rows:?}");
+    }
+
+    #[test]
+    fn the_file_must_be_in_force() {
+        let file = |bind: &str| {
+            format!(
+                "[graphite]\nbind = {bind:?}\n[tiers.t]\nprotocol = \"embedded\"\ntargets = [\"x\"]\n"
+            )
+        };
+        let config = Config::parse(&file("127.0.0.1:2003"), "f").unwrap();
+        let tier = json!([{
+            "name": "t", "digest": config.plan.tiers[0].ring.digest().as_str(), "hash": "xxh3",
+            "protocol": "embedded", "proto": "none", "key": "host", "names": "sorted-tags",
+            "ids": ["x"], "targets": ["x"],
+        }]);
+        let bound = |address: &str| {
+            let mut ledger = ledger(address, 0);
+            let mut tcp = ledger["listeners"][0].clone();
+            tcp["protocol"] = json!("line-tcp");
+            ledger["listeners"].as_array_mut().unwrap().push(tcp);
+            let ledger = Ok(ledger);
+            Facts { tiers: Ok(tier.clone()), ledgers: [ledger.clone(), ledger], ..facts() }
+        };
+        for (wanted, there, text) in [
+            ("127.0.0.1:2003", "127.0.0.1:2003", None),
+            ("0.0.0.0:2003", "0.0.0.0:2003", None),
+            ("127.0.0.1:0", "127.0.0.1:4711", None),
+            ("localhost:2003", "127.0.0.1:2003", None),
+            (
+                "127.0.0.1:2003",
+                "127.0.0.1:2004",
+                Some("config: line-tcp 127.0.0.1:2003 is not bound"),
+            ),
+            (
+                "127.0.0.2:2003",
+                "127.0.0.1:2003",
+                Some("config: line-tcp 127.0.0.2:2003 is not bound"),
+            ),
+        ] {
+            let rows = said("", &bound(there), Some(&file(wanted)));
+            match text {
+                None => assert_eq!(worst(&rows).0, Grade::Ok, "{rows:?}"),
+                Some(text) => {
+                    assert!(
+                        rows.iter().any(|(grade, words)| {
+                            *grade == Grade::Critical && words.starts_with(text)
+                        }),
+                        "{rows:?}"
+                    );
+                }
+            }
+        }
+        let rows = said("", &bound("127.0.0.1:2003"), Some("[nonsense]"));
+        assert_eq!(worst(&rows).0, Grade::Unknown);
+    }
+}

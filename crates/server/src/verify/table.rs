@@ -7,14 +7,14 @@ use coco_checks::Grade;
 use super::row::{Question, Report, Row, counted, short};
 use crate::{
     ks::{cut, escape},
-    screen::{Ink, Screen},
+    screen::{Ink, Screen, wrap},
 };
 
 /// Columns of the table, whatever the terminal has.
 const COLUMNS_MAX: usize = 100;
 
 /// A longer name of a check does not widen its column.
-const CHECK_MAX: usize = 36;
+const CHECK_MAX: usize = 30;
 
 /// The first line, for Nagios: what it came to, a bar, performance data.
 pub(super) fn line(report: &Report) -> String {
@@ -86,31 +86,6 @@ fn block(rows: &[&Row], with_router: bool, screen: Screen, text: &mut String) {
     }
 }
 
-/// Broken between words into lines of at most so many characters; a longer word is broken in itself.
-fn wrap(text: &str, room: usize) -> Vec<String> {
-    let (mut lines, mut line, mut length) = (Vec::new(), String::new(), 0);
-    for word in text.split(' ') {
-        let mut letters: Vec<char> = word.chars().collect();
-        if length > 0 && length + 1 + letters.len() > room {
-            lines.push(std::mem::take(&mut line));
-            length = 0;
-        }
-        if length > 0 {
-            line.push(' ');
-            length += 1;
-        }
-        while letters.len() > room {
-            let rest = letters.split_off(room);
-            lines.push(letters.into_iter().collect());
-            letters = rest;
-        }
-        length += letters.len();
-        line.extend(letters);
-    }
-    lines.push(line);
-    lines
-}
-
 fn paint(grade: Option<Grade>, text: &str, screen: Screen) -> String {
     match grade {
         None => text.to_owned(),
@@ -123,4 +98,56 @@ fn paint(grade: Option<Grade>, text: &str, screen: Screen) -> String {
 /// Writing to a text cannot fail.
 fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _written: std::fmt::Result = text.write_fmt(what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::row::Rows;
+
+    fn report(urls: &[&str]) -> Report {
+        let mut all = Vec::new();
+        for url in urls {
+            let mut rows = Rows::new(Question::Running, Some(url));
+            rows.say("process", Grade::Ok, "Coco 2.0.0");
+            rows.say(
+                "a listener with a name that is far too long",
+                Grade::Critical,
+                "word ".repeat(60),
+            );
+            rows.say("odd\n\u{1b}[31m", Grade::Warning, "a|b\nc");
+            rows.not_asked("canary", "off");
+            all.extend(rows.rows);
+        }
+        let routers = urls.iter().map(|url| (*url).to_owned()).collect();
+        Report { rows: all, routers, moment: None, seconds: 1.25 }
+    }
+
+    #[test]
+    fn it_fits_its_columns_and_escapes_what_comes_from_outside() {
+        for urls in
+            [&["http://a:1"][..], &["http://a:1", "http://[2001:db8:85a3::8a2e:370:7334]:9090"]]
+        {
+            let text = table(&report(urls), Screen::new(80, false));
+            let (first, rest) = text.split_once('\n').unwrap();
+            assert!(
+                first.starts_with("CRITICAL: question 1, is it running: ") && first.len() < 4096
+            );
+            assert!(
+                first.ends_with(&format!("warning={} unknown=0 seconds=1.2", urls.len())),
+                "{first}"
+            );
+            assert_eq!(first.matches('|').count(), 1);
+            assert!(!rest.contains(['|', '\u{1b}']), "{rest}");
+            let mut lines: Vec<&str> = rest.lines().collect();
+            let last = lines.pop().unwrap();
+            assert!(last.starts_with("CRITICAL: ") && last.ends_with("not asked"), "{last}");
+            for line in lines {
+                assert!(line.chars().count() <= COLUMNS_MAX, "{line:?}");
+            }
+            assert!(rest.contains("2. Does a simple query work? not asked"), "{rest}");
+        }
+        let coloured = table(&report(&["http://a:1"]), Screen::new(80, true));
+        assert!(coloured.contains("\u{1b}[31mCRITICAL  \u{1b}[0m"), "{coloured}");
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     listen::kernel::DropWatch,
     plan::{
         Address, KeyRule, Limits, ListenerPlan, ListenerProtocol, OnFull, Plan, Probe, Replay,
-        TargetPlan, TargetProtocol, TierPlan,
+        RinglessTier, TargetPlan, TargetProtocol, TierPlan,
     },
     telemetry::Registry,
 };
@@ -75,8 +75,12 @@ impl Bench {
     fn new(tiers: Vec<TierPlan>, blacklist: Option<&str>) -> Self {
         let blacklist = blacklist.map(|text| Regex::new(text).unwrap());
         let limits = Limits::default();
-        let plan = Plan { listeners: Vec::new(), blacklist, tiers, limits, spool: None };
-        let shared = Arc::new(Shared::new(&plan, Registry::default(), &[], 1));
+        let ringless = Vec::new();
+        Self::of(&Plan { listeners: Vec::new(), blacklist, tiers, ringless, limits, spool: None })
+    }
+
+    fn of(plan: &Plan) -> Self {
+        let shared = Arc::new(Shared::new(plan, Registry::default(), &[], 1));
         let address = "127.0.0.1:1".parse().unwrap();
         let listener = ListenerPlan {
             protocol: ListenerProtocol::Collectd,
@@ -249,6 +253,41 @@ fn a_sample_that_no_tier_can_carry_is_unroutable() {
     bench.lines(b"a 1 1\n");
     let samples = bench.ledger().samples;
     assert_eq!((samples.unroutable, samples.routed()), (1, 1));
+}
+
+#[test]
+fn what_falls_to_a_tier_without_a_ring_is_shed_and_stands_in_the_ledger() {
+    let ringless = |name: &str, protocol| RinglessTier { name: name.to_owned(), protocol };
+    let plan = |tiers, ringless| Plan {
+        listeners: Vec::new(),
+        blacklist: None,
+        tiers,
+        ringless,
+        limits: Limits::default(),
+        spool: None,
+    };
+    // Alone, it takes what would be unroutable otherwise.
+    let mut bench = Bench::of(&plan(vec![], vec![ringless("g", TargetProtocol::Pickle)]));
+    bench.datagram(&datagram(&[("web01", "cpu")]));
+    bench.lines(b"a 1 1\nb 1 1\n");
+    let ledger = bench.ledger();
+    assert_eq!((ledger.samples.unroutable, ledger.samples.routed()), (1, 2));
+    let fates = &ledger.tiers[0];
+    assert_eq!((fates.routed, fates.no_ring, fates.due, fates.replicas), (2, 2, 0, 0));
+    // Beside others, it keeps nothing from them.
+    let tiers = vec![tier("t", TargetProtocol::LineTcp, 2, 1)];
+    let none =
+        vec![ringless("c", TargetProtocol::Collectd), ringless("e", TargetProtocol::Embedded)];
+    let mut bench = Bench::of(&plan(tiers, none));
+    bench.datagram(&datagram(&[("web01", "cpu"), ("web02", "cpu")]));
+    bench.lines(b"a 1 1\n");
+    let ledger = bench.ledger();
+    assert_eq!(ledger.samples.unroutable, 0);
+    let shed: Vec<_> = ledger.tiers.iter().map(|tier| (tier.no_ring, tier.offered())).collect();
+    assert_eq!(shed, [(0, 1), (2, 0), (3, 0)]);
+    let owners = bench.shared.routes.load_full();
+    let owners = owners.owners(b"a");
+    assert_eq!(owners.iter().map(|o| o.targets.len()).collect::<Vec<_>>(), [1, 0, 0]);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::target::Target;
 /// Puts other tiers in force, as a reload does before the shards take their turn.
 fn publish(bench: &Bench, tiers: Vec<TierPlan>) -> Arc<Routes> {
     let (blacklist, limits) = (None, Limits::default());
-    let plan = Plan { listeners: Vec::new(), blacklist, tiers, limits, spool: None };
+    let plan =
+        Plan { listeners: Vec::new(), blacklist, tiers, limits, spool: None, ringless: Vec::new() };
     let shared = &bench.shared;
     let before = shared.routes.load_full();
     let routes = Arc::new(before.next(&plan, &shared.registry));

@@ -10,7 +10,14 @@ use crate::{chunk::Chunk, pipeline::Sorter, routes::Routes};
 
 fn routes(tier: TierPlan) -> Routes {
     let (blacklist, limits) = (None, Limits::default());
-    let plan = Plan { listeners: Vec::new(), blacklist, tiers: vec![tier], limits, spool: None };
+    let plan = Plan {
+        listeners: Vec::new(),
+        blacklist,
+        tiers: vec![tier],
+        limits,
+        spool: None,
+        ringless: Vec::new(),
+    };
     Routes::new(&plan, &Registry::default())
 }
 

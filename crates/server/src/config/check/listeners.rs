@@ -14,7 +14,7 @@ use crate::config::{
 pub(super) struct Listeners {
     /// Those of the router, in the order of the file.
     pub(super) plans: Vec<ListenerPlan>,
-    /// All of them with their places in the file, the API's included.
+    /// All of them with their places in the file, those of the API included.
     pub(super) sockets: Vec<Socket>,
 }
 
@@ -62,8 +62,12 @@ impl Transport {
     }
 }
 
-/// Reads both sections; `api` is in the way of others as well.
-pub(super) fn listeners(file: &File, api: &Address, findings: &mut Findings<'_>) -> Listeners {
+/// Reads both sections; the API and the agent are in the way of others as well.
+pub(super) fn listeners(
+    file: &File,
+    (api, agent): (&Address, Option<&Address>),
+    findings: &mut Findings<'_>,
+) -> Listeners {
     let root = KeyPath::root();
     let faults_before = findings.fault_count();
     let mut found = collectd(file, &root.key("listen"), findings);
@@ -75,11 +79,13 @@ pub(super) fn listeners(file: &File, api: &Address, findings: &mut Findings<'_>)
         );
     }
     // The API comes first: its address may be the default, which no line of the file can show.
-    let mut sockets = vec![Socket {
-        at: root.key("api").key("bind"),
+    let own = |key, address: &Address| Socket {
+        at: root.key("api").key(key),
         transport: Transport::Tcp,
-        address: api.clone(),
-    }];
+        address: address.clone(),
+    };
+    let mut sockets = vec![own("bind", api)];
+    sockets.extend(agent.map(|agent| own("agent", agent)));
     sockets.extend(found.iter().map(|(at, plan)| Socket {
         at: at.clone(),
         transport: Transport::of_listener(plan.protocol),

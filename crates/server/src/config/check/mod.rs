@@ -29,8 +29,8 @@ use super::{
 pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let root = KeyPath::root();
     let process = process(file.limits.as_ref(), &root.key("limits"), findings);
-    let api = api(file.api.as_ref(), &root.key("api"), findings);
-    let listeners = listeners::listeners(file, &api, findings);
+    let (api, agent) = api(file.api.as_ref(), &root.key("api"), findings);
+    let listeners = listeners::listeners(file, (&api, agent.as_ref()), findings);
     let blacklist = filter::blacklist(file.filter.as_ref(), &root.key("filter"), findings);
     let measure_interval = measure(file.measure.as_ref(), &root.key("measure"), findings);
     fetch(file.fetch.as_ref(), &root.key("fetch"), findings);
@@ -43,10 +43,11 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     };
     let tiers = tiers::tiers(file.tiers.as_ref(), &root.key("tiers"), &surroundings, findings);
     let limits = process.limits;
-    let plan = Plan { listeners: listeners.plans, blacklist, tiers, limits, spool };
+    let (tiers, ringless) = tiers;
+    let plan = Plan { listeners: listeners.plans, blacklist, tiers, ringless, limits, spool };
     notes::notes(&plan, findings);
     let (drain_timeout, drain_delay) = (process.drain_timeout, process.drain_delay);
-    Config { plan, api, drain_timeout, drain_delay, measure_interval, notes: Vec::new() }
+    Config { plan, api, agent, drain_timeout, drain_delay, measure_interval, notes: Vec::new() }
 }
 
 /// `[limits]`: bounds of the process, and what tiers take when they say nothing.
@@ -105,12 +106,18 @@ fn process(
     }
 }
 
-/// `[api]`; there is always one.
-fn api(node: Option<&Node<file::Api>>, at: &KeyPath, findings: &mut Findings<'_>) -> Address {
-    let bind = findings.table(at, node).and_then(|section| section.bind.as_ref());
-    findings
-        .read(&at.key("bind"), bind, listener)
-        .unwrap_or_else(|| Address { host: "127.0.0.1".to_owned(), port: 9090 })
+/// `[api]`; there is always one, but not always an agent.
+fn api(
+    node: Option<&Node<file::Api>>,
+    at: &KeyPath,
+    findings: &mut Findings<'_>,
+) -> (Address, Option<Address>) {
+    let section = findings.table(at, node);
+    let bind = section.and_then(|section| section.bind.as_ref());
+    let bind = findings.read(&at.key("bind"), bind, listener);
+    let agent = section.and_then(|section| section.agent.as_ref());
+    let agent = findings.read(&at.key("agent"), agent, listener);
+    (bind.unwrap_or_else(|| Address { host: "127.0.0.1".to_owned(), port: 9090 }), agent)
 }
 
 /// `[measure]`

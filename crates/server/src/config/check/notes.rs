@@ -15,7 +15,9 @@ pub(super) fn notes(plan: &Plan, findings: &mut Findings<'_>) {
         );
     }
     let listens = |family| plan.listeners.iter().any(|l| Family::of_listener(l.protocol) == family);
-    let carried = |family| plan.tiers.iter().any(|t| Family::carries(t.protocol, family));
+    let ringless = plan.ringless.iter().map(|tier| tier.protocol);
+    let protocols: Vec<_> = plan.tiers.iter().map(|tier| tier.protocol).chain(ringless).collect();
+    let carried = |family| protocols.iter().any(|protocol| Family::carries(*protocol, family));
     for (family, section, samples) in [
         (Family::Collectd, "listen", "collectd samples"),
         (Family::Graphite, "graphite", "Graphite lines"),

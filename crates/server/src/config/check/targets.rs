@@ -46,8 +46,8 @@ pub(super) fn targets(
     findings: &mut Findings<'_>,
 ) -> Vec<Target> {
     let entries = match node {
-        Some(Node::List(entries)) if !entries.is_empty() => entries,
-        Some(Node::List(_)) | None => {
+        Some(Node::List(entries)) => entries,
+        None => {
             findings.fault(at, "no targets; give one or more, as targets = [\"10.0.0.1:25826\"]");
             return Vec::new();
         }

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use coco_router::plan::{KeyRule, OnFull, Replay, TargetProtocol, TierPlan};
+use coco_router::plan::{KeyRule, OnFull, Replay, RinglessTier, TargetProtocol, TierPlan};
 
 use super::{
     listeners::Socket,
@@ -30,38 +30,56 @@ pub(super) struct Surroundings<'a> {
     pub(super) block_timeout: Duration,
 }
 
-/// All tiers in the order of the file; those that were refused are missing.
+/// All tiers in the order of the file, those that are without targets apart; those that were refused are missing.
 pub(super) fn tiers(
     node: Option<&Node<file::Tiers>>,
     at: &KeyPath,
     around: &Surroundings<'_>,
     findings: &mut Findings<'_>,
-) -> Vec<TierPlan> {
+) -> (Vec<TierPlan>, Vec<RinglessTier>) {
     let faults_before = findings.fault_count();
     let tiers = findings.table(at, node).filter(|tiers| !tiers.is_empty());
     let Some(tiers) = tiers else {
         if findings.fault_count() == faults_before {
             findings.fault(at, "no tier; give one or more, as [tiers.short] with its targets");
         }
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     };
     if tiers.len() > TIERS_MAX {
         findings.fault(at, format!("{} tiers; there may be at most {TIERS_MAX}", tiers.len()));
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
-    tiers
-        .iter()
-        .filter_map(|(name, node)| {
-            let at = at.key(name);
-            if !matches!(node, Node::Table(_)) && keys::keys_of::<file::Tier>().contains(&&**name) {
-                findings.fault(&at, "a tier has a name; put this key under one, as [tiers.short]");
-                return None;
-            }
-            check_name(name, &at, findings);
-            let section = findings.table(&at, Some(node))?;
-            tier(name, section, &at, around, findings)
-        })
-        .collect()
+    let (mut plans, mut ringless) = (Vec::new(), Vec::new());
+    for (name, node) in tiers {
+        let at = at.key(name);
+        if !matches!(node, Node::Table(_)) && keys::keys_of::<file::Tier>().contains(&&**name) {
+            findings.fault(&at, "a tier has a name; put this key under one, as [tiers.short]");
+            continue;
+        }
+        check_name(name, &at, findings);
+        let Some(section) = findings.table(&at, Some(node)) else { continue };
+        if matches!(&section.targets, Some(Node::List(targets)) if targets.is_empty()) {
+            ringless.extend(without_targets(name, section, &at, findings));
+        } else {
+            plans.extend(tier(name, section, &at, around, findings));
+        }
+    }
+    (plans, ringless)
+}
+
+/// A tier that is written down with no targets in it. What else stands there is for when it has some.
+fn without_targets(
+    name: &str,
+    section: &file::Tier,
+    at: &KeyPath,
+    findings: &mut Findings<'_>,
+) -> Option<RinglessTier> {
+    findings.note(
+        &at.key("targets"),
+        "no targets, so the tier has no ring: what falls to it is shed, and /readyz and /lookup say 503",
+    );
+    let protocol = protocol(section, at, findings)?;
+    Some(RinglessTier { name: name.to_owned(), protocol })
 }
 
 fn tier(

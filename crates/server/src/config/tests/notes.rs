@@ -37,6 +37,20 @@ fn what_no_tier_takes_is_noted() {
 }
 
 #[test]
+fn a_tier_without_targets_is_taken_and_noted() {
+    let config = parse("[listen]\nbind = \":25826\"\n[tiers.a]\nkey = \"host\"\ntargets = []");
+    assert_eq!(
+        config.notes,
+        [
+            "coco.toml:5: tiers.a.targets: no targets, so the tier has no ring: what falls to it is shed, and \
+             /readyz and /lookup say 503"
+        ]
+    );
+    assert_eq!(config.plan.tiers.len(), 0);
+    assert_eq!(config.plan.ringless[0].name, "a");
+}
+
+#[test]
 fn an_empty_blacklist_filters_nothing_and_is_noted() {
     let config = parse(&with_tiers("[filter]\nblacklist = \"\"\n[tiers.a]\ntargets = [\"a:1\"]"));
     assert!(config.plan.blacklist.is_none());

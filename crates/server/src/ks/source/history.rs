@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Data, Series, router, shown};
 use crate::{
     ask,
-    history::SPAN,
+    history::{SPAN, span_kept},
     ks::{
         args::{Options, What},
         span,
@@ -113,6 +113,7 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         interval,
         newest,
         now: number("now"),
+        kept: Some(span_kept(interval)),
         started: number("start_time"),
         series: series_of(what),
         targets,
@@ -196,6 +197,7 @@ mod tests {
         assert_eq!(value(data.series[1].due.as_ref().unwrap()), 10.0);
         assert_eq!(data.residual, [Some(0.0), Some(0.0), Some(1.0)]);
         assert_eq!((data.newest, data.now, data.started), (20.0, Some(21.0), Some(7.0)));
+        assert_eq!(data.kept, Some(3600.0));
     }
 
     #[test]

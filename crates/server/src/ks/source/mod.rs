@@ -26,6 +26,8 @@ pub(crate) struct Data {
     pub(crate) newest: f64,
     /// Unix time of the source when it was asked, if what it says should be fresh.
     pub(crate) now: Option<f64>,
+    /// Seconds that the source keeps: no window can be longer.
+    pub(crate) kept: Option<f64>,
     /// Unix time at which the process started, if that is told.
     pub(crate) started: Option<f64>,
     /// What is to be judged.

@@ -1,0 +1,414 @@
+use std::{
+    fs,
+    io::Write,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use coco_tests::{
+    coco::{self, root, targets},
+    flood::{Within, feed_lines, feed_lists},
+    http,
+    ledger::Ledger,
+    machine::Machine,
+    marks::Marks,
+    package::{package, unpack},
+    process::{folder, program},
+    wait::{SOON, wait_for, wait_until},
+};
+
+const SAMPLES_MAX: usize = 10_000_000;
+
+const API: SocketAddr = local(9090);
+const LINES: SocketAddr = local(2003);
+const LISTS: SocketAddr = local(25826);
+
+const fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// The service on a machine.
+struct Site {
+    machine: Machine,
+}
+
+impl Site {
+    fn new(packages: &[(&str, &Path)]) -> Self {
+        let machine = Machine::boot();
+        for (name, file) in packages {
+            fs::copy(file, machine.path(&format!("/root/{name}.deb"))).unwrap();
+        }
+        Self { machine }
+    }
+
+    #[track_caller]
+    fn install(&self, name: &str) -> String {
+        self.machine.succeed(&["dpkg", "--install", &format!("/root/{name}.deb")])
+    }
+
+    #[track_caller]
+    fn show(&self, property: &str) -> String {
+        self.machine.succeed(&["systemctl", "show", "--value", "--property", property, "coco"])
+    }
+
+    #[track_caller]
+    fn main(&self) -> u32 {
+        self.show("MainPID").parse().unwrap()
+    }
+
+    fn journal(&self) -> String {
+        self.machine.succeed(&["journalctl", "--no-pager", "-o", "cat", "-u", "coco"])
+    }
+
+    fn get(&self, path: &str) -> Result<http::Answer, String> {
+        self.machine.inside(|| http::get(API, path))
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&self) {
+        wait_for("coco to be ready", SOON, || match self.get("/readyz")?.status {
+            200 => Ok(()),
+            status => Err(format!("/readyz says {status}")),
+        });
+    }
+
+    #[track_caller]
+    fn ledger(&self) -> Ledger {
+        Ledger::new(serde_json::from_str(&self.get("/ledger").unwrap().body).unwrap())
+    }
+
+    fn configure(&self, text: &str) {
+        fs::write(self.machine.path("/etc/coco/coco.toml"), text).unwrap();
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.machine.run(&["test", "-e", path]).status.success()
+    }
+}
+
+fn config(lines: &Marks, lists: &Marks) -> String {
+    let of = |marks: &Marks| {
+        targets(&marks.addresses().iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    format!(
+        "[listen]\nbind = \"{LISTS}\"\n[graphite]\nbind = \"{LINES}\"\n\
+         [spool]\ndirectory = \"/var/lib/coco/spool\"\n\
+         [tiers.lists]\n{}[tiers.lines]\nprotocol = \"graphite\"\n{}",
+        of(lists),
+        of(lines)
+    )
+}
+
+#[test]
+fn the_package_installs_starts_reloads_upgrades_and_purges() {
+    let [first, second] = [1, 2].map(|build| package(Some(build)));
+    let site = Site::new(&[("first", &first), ("second", &second)]);
+    installed_and_started(&site);
+    let (lines, lists) =
+        site.machine.inside(|| (Marks::of_lines(2, SAMPLES_MAX), Marks::of_lists(2, SAMPLES_MAX)));
+    let config = config(&lines, &lists);
+    reloaded(&site, &config);
+    upgraded_under_load(&site, &lines, &lists);
+    let journal = site.journal();
+    assert!(!journal.contains(" WARN ") && !journal.contains(" ERROR "), "{journal}");
+    let whole = site.machine.succeed(&["journalctl", "--no-pager", "-o", "cat"]);
+    assert!(!whole.contains("reception only permitted"), "{whole}");
+    a_program_that_does_not_start_changes_nothing(&site);
+    started_again_when_it_dies_or_hangs(&site);
+    removed_and_purged(&site, &config);
+    started_by_its_sockets(&site);
+}
+
+fn installed_and_started(site: &Site) {
+    let machine = &site.machine;
+    site.install("first");
+    site.wait_until_ready();
+    assert_eq!(site.show("ActiveState"), "active");
+    assert_eq!(site.show("NRestarts"), "0");
+    assert_eq!(machine.succeed(&["systemctl", "is-enabled", "coco"]), "enabled");
+    machine.succeed(&["coco", "check", "/etc/coco/coco.toml"]);
+    machine.succeed(&["systemd-analyze", "verify", "coco.service", "coco.socket"]);
+    let owner = machine.succeed(&["stat", "-c", "%U %a", "/var/lib/coco", "/var/lib/coco/spool"]);
+    assert_eq!(owner, "coco 750\ncoco 700");
+    let user = machine.succeed(&["ps", "-o", "user=", "-p", &site.main().to_string()]);
+    assert_eq!(user, "coco");
+    // The checks are there for Nagios; of a process so young nothing can be said yet.
+    for check in ["errors", "send"] {
+        let output = machine.run(&[&format!("/usr/lib/nagios/plugins/check_coco_{check}")]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+    }
+    let [check, verify]: [&[&str]; 2] =
+        [&["/usr/lib/nagios/plugins/check_coco", "--help"], &["coco", "verify", "--help"]];
+    let [check, verify] = [check, verify].map(|words| machine.run(words));
+    assert_eq!((check.status, check.stdout), (verify.status, verify.stdout));
+}
+
+fn reloaded(site: &Site, config: &str) {
+    let main = site.main();
+    site.configure("nonsense\n");
+    let output = site.machine.run(&["systemctl", "reload", "coco"]);
+    assert!(!output.status.success(), "a faulty file is taken");
+    assert!(site.journal().contains("key with no value"), "{}", site.journal());
+    site.configure(config);
+    site.machine.succeed(&["systemctl", "reload", "coco"]);
+    wait_for("the new tiers", SOON, || {
+        let tiers = site.get("/tiers")?.body;
+        if tiers.contains("\"lines\"") { Ok(()) } else { Err(tiers) }
+    });
+    wait_until("the reload to be over", SOON, || site.show("ActiveState") == "active");
+    assert_eq!((site.main(), site.show("NRestarts").as_str()), (main, "0"));
+}
+
+fn upgraded_under_load(site: &Site, lines: &Marks, lists: &Marks) {
+    let before = site.main();
+    let stop = AtomicBool::new(false);
+    let within = |ahead| Within { ahead, most: SAMPLES_MAX };
+    let flow = || {
+        let before = (lines.arrived(), lists.arrived());
+        wait_until("samples to flow", SOON, || {
+            lines.arrived() > before.0 + 10_000 && lists.arrived() > before.1 + 2_000
+        });
+    };
+    let (line_count, list_count) = site.machine.inside(|| {
+        thread::scope(|scope| {
+            let feeders = [
+                scope.spawn(|| feed_lines(LINES, lines, &stop, within(40_000))),
+                scope.spawn(|| feed_lists(LISTS, lists, &stop, within(400))),
+            ];
+            flow();
+            site.install("second");
+            flow();
+            stop.store(true, Ordering::Relaxed);
+            let [lines, lists] = feeders.map(|feeder| feeder.join().unwrap());
+            (lines, lists)
+        })
+    });
+    assert_ne!(site.main(), before, "the new program runs");
+    assert_eq!(site.show("NRestarts"), "0", "by no restart");
+    wait_until("the last samples", SOON, || {
+        lines.arrived() >= line_count && lists.arrived() >= list_count
+    });
+    lines.assert_once_each(line_count);
+    lists.assert_once_each(list_count);
+    let journal = site.journal();
+    let old = journal.lines().find_map(|line| {
+        line.contains("handed over to process").then(|| line.split_once("ledger=").unwrap().1)
+    });
+    let old = Ledger::new(serde_json::from_str(old.expect("its last words")).unwrap());
+    for ledger in [old, site.ledger()] {
+        ledger.assert_balanced();
+        let lost = (ledger.held(), ledger.shed_in_all(), ledger.kernel_dropped());
+        assert_eq!(lost, (0, 0, 0), "{ledger}");
+    }
+    eprintln!(
+        "FIGURE {line_count} lines and {list_count} datagrams over the upgrade of the package"
+    );
+}
+
+fn a_program_that_does_not_start_changes_nothing(site: &Site) {
+    let (machine, main) = (&site.machine, site.main());
+    machine.succeed(&["mv", "/usr/bin/coco", "/usr/bin/coco.good"]);
+    machine.succeed(&["ln", "-s", "/bin/false", "/usr/bin/coco"]);
+    let output = machine.run(&["/usr/lib/coco/hand-over"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("upgrade failed (1)") && said.contains("exit status: 1"), "{said}");
+    machine.succeed(&["mv", "-f", "/usr/bin/coco.good", "/usr/bin/coco"]);
+    assert_eq!((site.main(), site.show("NRestarts").as_str()), (main, "0"));
+    machine.succeed(&["/usr/lib/coco/hand-over"]);
+    assert_ne!(site.main(), main);
+}
+
+/// Also one that systemd did not start itself.
+fn started_again_when_it_dies_or_hangs(site: &Site) {
+    // The watchdog asks for a word each ten seconds.
+    for (signal, limit) in [("KILL", SOON), ("STOP", Duration::from_secs(40))] {
+        let (main, restarts) = (site.main(), site.show("NRestarts"));
+        site.machine.succeed(&["kill", &format!("-{signal}"), &main.to_string()]);
+        wait_until("another start", limit, || {
+            site.show("NRestarts") != restarts && ![0, main].contains(&site.main())
+        });
+        site.wait_until_ready();
+    }
+}
+
+fn removed_and_purged(site: &Site, config: &str) {
+    let machine = &site.machine;
+    machine.succeed(&["dpkg", "--remove", "coco"]);
+    assert!(site.journal().contains(" stopped residual=0"), "{}", site.journal());
+    assert!(site.get("/readyz").is_err(), "it runs on");
+    assert!(site.exists("/var/lib/coco/spool") && !site.exists("/usr/bin/coco"));
+    site.install("second");
+    site.wait_until_ready();
+    let kept = fs::read_to_string(machine.path("/etc/coco/coco.toml")).unwrap();
+    assert_eq!(kept, config, "the administrator's file");
+
+    machine.succeed(&["dpkg", "--purge", "coco"]);
+    for path in ["/etc/coco", "/var/lib/coco", "/usr/bin/coco", "/usr/lib/coco"] {
+        assert!(!site.exists(path), "{path} is left");
+    }
+    assert!(!machine.run(&["getent", "passwd", "coco"]).status.success(), "the user is left");
+    assert!(!machine.run(&["getent", "group", "coco"]).status.success(), "the group is left");
+    assert_eq!(site.show("LoadState"), "not-found");
+    let left = machine.succeed(&["find", "/etc", "/var/lib/systemd", "-name", "*coco*"]);
+    assert_eq!(left, "");
+    site.install("second");
+    site.wait_until_ready();
+}
+
+/// A client that comes while Coco is stopped waits in the kernel, and starts it.
+fn started_by_its_sockets(site: &Site) {
+    let machine = &site.machine;
+    machine.succeed(&["systemctl", "stop", "coco"]);
+    machine.succeed(&["systemctl", "start", "coco.socket"]);
+    assert_eq!(site.show("ActiveState"), "inactive");
+    machine.inside(|| {
+        let mut client = TcpStream::connect(LINES).unwrap();
+        client.write_all(b"a 1 1700000000\n").unwrap();
+        wait_for("the line to be read", SOON, || match http::get(API, "/ledger") {
+            Ok(answer) if answer.body.contains("\"decoded\":1") => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    });
+    let journal = site.journal();
+    assert!(!journal.contains("no listener is configured"), "{journal}");
+    // The socket goes with the service at a removal, or the next client would start it.
+    machine.succeed(&["dpkg", "--purge", "coco"]);
+    assert!(site.get("/readyz").is_err());
+    let failed =
+        machine.succeed(&["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
+    assert_eq!(failed, "");
+}
+
+#[test]
+fn systemd_rates_the_exposure_of_the_unit_low() {
+    let output = Command::new(program("systemd-analyze", "systemd"))
+        .args(["security", "--offline=true", "--no-pager", "--threshold=15"])
+        .arg(root().join("deploy/systemd/coco.service"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "above 1.5:\n{text}");
+}
+
+#[test]
+fn every_file_of_its_folders_is_in_the_package_and_nothing_else_of_the_machine() {
+    let (package, dir) = (package(None), folder());
+    unpack(&package, dir.path());
+    for (file, place) in [
+        ("deploy/systemd/coco.service", "usr/lib/systemd/system/coco.service"),
+        ("deploy/systemd/coco.socket", "usr/lib/systemd/system/coco.socket"),
+        ("deploy/systemd/coco.sysusers", "usr/lib/sysusers.d/coco.conf"),
+        ("deploy/systemd/coco.tmpfiles", "usr/lib/tmpfiles.d/coco.conf"),
+        ("deploy/debian/coco.toml", "etc/coco/coco.toml"),
+        ("deploy/debian/hand-over", "usr/lib/coco/hand-over"),
+        ("deploy/debian/check_coco", "usr/lib/nagios/plugins/check_coco"),
+        ("deploy/debian/copyright", "usr/share/doc/coco/copyright"),
+        ("deploy/coco.toml", "usr/share/doc/coco/coco.toml"),
+    ] {
+        let [ours, packed] = [root().join(file), dir.path().join(place)].map(fs::read_to_string);
+        assert_eq!(ours.unwrap().trim(), packed.unwrap().trim(), "{file}");
+    }
+    for check in ["errors", "send"] {
+        let link = dir.path().join(format!("usr/lib/nagios/plugins/check_coco_{check}"));
+        assert!(link.is_file(), "{link:?} leads nowhere");
+    }
+    let mut settings = Command::new("dpkg-deb");
+    let settings = settings.arg("--info").arg(&package).arg("conffiles").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&settings.stdout), "/etc/coco/coco.toml\n");
+    let again = fs::read(&package).unwrap();
+    coco_tests::package::package(None);
+    assert!(fs::read(&package).unwrap() == again, "the same programs, another package");
+}
+
+#[test]
+fn man_pages_render_without_a_warning_and_name_pages_that_exist() {
+    let dir = folder();
+    unpack(&package(None), dir.path());
+    let man = dir.path().join("usr/share/man");
+    let mut pages = Vec::new();
+    for section in ["man1", "man5"] {
+        let entries = fs::read_dir(man.join(section)).unwrap();
+        pages.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    let names: Vec<_> = pages
+        .iter()
+        .map(|page| page.file_name().unwrap().to_str().unwrap().trim_end_matches(".gz").to_owned())
+        .collect();
+    for (page, name) in pages.iter().zip(&names) {
+        let output = Command::new(program("man", "man-db"))
+            .args(["--warnings=all", "--local-file"])
+            .arg(page)
+            .envs([("LC_ALL", "C.UTF-8"), ("MANWIDTH", "80"), ("MANPAGER", "cat")])
+            .output()
+            .unwrap();
+        let [text, said] = [&output.stdout, &output.stderr].map(|out| String::from_utf8_lossy(out));
+        assert!(output.status.success() && said.is_empty(), "{name}: {said}");
+        assert!(text.lines().count() > 10 && text.contains("NAME"), "{name}:\n{text}");
+        let (_, others) = text.split_once("SEE ALSO").unwrap_or_else(|| panic!("{name}:\n{text}"));
+        // The last line is the foot of the page.
+        for word in others.split_whitespace().filter(|word| word.contains('(')).take(3) {
+            let other = word.trim_end_matches(',').replace('(', ".").replace(')', "");
+            assert!(names.contains(&other), "{name} names {word}");
+        }
+    }
+    let help = coco::run(&["--help"], b"");
+    let help = String::from_utf8_lossy(&help.stdout);
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    for command in commands.lines().take_while(|line| !line.is_empty()) {
+        let Some(name) = command.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')) else {
+            continue;
+        };
+        let name = name.split(' ').next().unwrap();
+        let page = format!("coco-{name}.1");
+        assert!(name == "help" || names.contains(&page), "no page {page}: {names:?}");
+    }
+}
+
+#[test]
+fn help_fits_a_screen_and_has_examples() {
+    let help = coco::run(&["--help"], b"");
+    let help = String::from_utf8_lossy(&help.stdout);
+    let lines = help.lines().count();
+    assert!((24..=50).contains(&lines) && help.contains("\nExamples:\n"), "{lines} lines:\n{help}");
+    let widest = help.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(100), "{help}");
+}
+
+#[test]
+fn completions_load_and_complete() {
+    let dir = folder();
+    unpack(&package(None), dir.path());
+    let share = dir.path().join("usr/share");
+    let bash = r#"
+        set -e
+        source "$1/coco"
+        source "$1/anomalous_coco_send"
+        COMP_WORDS=(coco ch) COMP_CWORD=1 COMPREPLY=()
+        _coco coco ch coco
+        printf '%s\n' "${COMPREPLY[@]}"
+        complete -p coco anomalous_coco_send > /dev/null
+    "#;
+    let output = Command::new("bash")
+        .args(["--norc", "-c", bash, "bash"])
+        .arg(share.join("bash-completion/completions"))
+        .output()
+        .unwrap();
+    let [text, said] = [&output.stdout, &output.stderr].map(|out| String::from_utf8_lossy(out));
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    assert_eq!(text, "check\n");
+    for (shell, file) in [
+        ("zsh", "zsh/vendor-completions/_coco"),
+        ("zsh", "zsh/vendor-completions/_anomalous_coco_send"),
+        ("fish", "fish/vendor_completions.d/coco.fish"),
+        ("fish", "fish/vendor_completions.d/anomalous_coco_send.fish"),
+    ] {
+        let mut command = Command::new(program(shell, shell));
+        let output = command.arg("-n").arg(share.join(file)).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{file}: {output:?}");
+    }
+}
