@@ -54,11 +54,11 @@ gzip -9n "$stage"/release/papers/man/*
 gzip -9n > "$stage/release/changelog.Debian.gz" << END
 coco ($deb_version) unstable; urgency=medium
 
-  * /usr/share/doc/coco/CHANGELOG.md.gz tells what has changed.
+  * /usr/share/doc/coco/changelog.gz tells what has changed.
 
  -- Coco contributors <coco@example.org>  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
-gzip -9nc CHANGELOG.md > "$stage/release/CHANGELOG.md.gz"
+gzip -9nc CHANGELOG.md > "$stage/release/changelog.gz"
 
 CARGO_TARGET_DIR=$stage "$cargo_deb" --quiet --no-build --locked --no-strip --compress-system \
   --package coco-server --deb-version "$deb_version" --output "$target/debian"

@@ -84,6 +84,8 @@ mod spool;
 mod spool_replay;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
+/// rsyslog reads the log as it is.
+mod syslog;
 /// What systemd is told, and the sockets that it has bound.
 mod systemd;
 /// collectd's traffic generator through Coco.
@@ -94,3 +96,5 @@ mod tour;
 mod trouble;
 /// Another process takes over under traffic, and no connection is closed.
 mod upgrade;
+/// After a deploy: what four questions find in one Coco or two, and what each seeded fault is called.
+mod verify;

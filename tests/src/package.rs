@@ -1,6 +1,7 @@
 //! The Debian package with the programs under test.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
@@ -8,10 +9,23 @@ use std::{
 
 use crate::coco::{binary, root, target_dir};
 
-/// Builds it, with this build number if there is one, by the script that everybody uses.
+/// Packages that were built, by their build numbers.
+static BUILT: Mutex<BTreeMap<Option<u32>, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// The package with this build number, if there is to be one; built once for all tests of the process, by the
+/// script that everybody uses.
 pub fn package(build: Option<u32>) -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(build).or_insert_with(|| run_script(build)).clone()
+}
+
+/// The same, built now.
+pub fn package_anew(build: Option<u32>) -> PathBuf {
+    let _one_at_a_time = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    run_script(build)
+}
+
+fn run_script(build: Option<u32>) -> PathBuf {
     let mut command = Command::new(root().join("deploy/debian/package.sh"));
     command.arg("--binaries").arg(binary().parent().expect("a program is in a folder"));
     if let Some(build) = build {

@@ -200,7 +200,7 @@ Examples:
   coco lookup -c coco.toml web-17      who owns web-17, in each tier
   coco plan coco.toml next.toml        what moves when next.toml takes its place
   coco explain web-17.load             all that decides about it, from the running Coco
-  coco verify coco-1 coco-2 --since 5m is all well since a deploy, five minutes ago?
+  coco verify coco-1 coco-2 --since 5m all well, 5 minutes after a deploy?
   coco ks send --host coco-1           has the rate to a target changed?
 
 Exit status: 0 done, 1 failed while running, 2 usage, 3 not as asked, 78 faulty configuration.";

@@ -3,7 +3,7 @@
 //!
 //! While canaries are looked for, the data path takes them out of each batch, routes each by itself
 //! (`pipeline/canary.rs`), and notes here what became of it, as seen from what it counted. They are samples
-//! like all others, in the ledger too. What becomes of them at their targets stands in [`trail`].
+//! like all others, in the ledger too. What becomes of them at their targets stands in `trail.rs`.
 
 mod trail;
 

@@ -189,7 +189,7 @@ fn bounds(handle: &Handle) -> Vec<Gauge> {
 
 /// What the process says of itself.
 fn process(api: &Api) -> Vec<Gauge> {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let version = VERSION.to_owned();
     vec![
         (
             "coco_ready",

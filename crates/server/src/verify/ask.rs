@@ -21,7 +21,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest time for all answers but the canary's.
-const ALL_TIMEOUT: Duration = Duration::from_secs(9);
+const ALL_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What was answered, or why it was not.
 pub(super) type Asked = Result<Value, String>;

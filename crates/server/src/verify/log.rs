@@ -45,7 +45,9 @@ fn judge(log: &Value, expected: &[String], moment: Option<f64>, rows: &mut Rows<
         let why = "/debug/log has no list `kinds` and no `now`: that is no log of a Coco";
         return rows.say("log", Grade::Unknown, why);
     };
-    let since = moment.map_or_else(|| "its start".to_owned(), moment::shown);
+    let started = log["process"]["start_time"].as_f64();
+    let is_older = |moment: &f64| started.is_some_and(|started| started <= *moment);
+    let since = moment.filter(is_older).map_or_else(|| "its start".to_owned(), moment::shown);
     if let Some(gap) = gap(log, moment) {
         rows.say("log", Grade::Unknown, gap);
     }

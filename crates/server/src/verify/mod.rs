@@ -7,6 +7,7 @@
 mod args;
 mod ask;
 mod canary;
+mod configured;
 mod deviation;
 mod facts;
 mod json;
@@ -16,6 +17,7 @@ mod query;
 mod row;
 mod running;
 mod saved;
+mod send;
 mod table;
 
 use std::{

@@ -1,15 +1,15 @@
 //! Question 1: is it running?
 
 use coco_checks::Grade;
-use coco_router::plan::{ListenerPlan, ListenerProtocol};
 use serde_json::Value;
 
 use super::{
     args::Verify,
+    configured,
     facts::Facts,
     row::{Question, Row, Rows},
 };
-use crate::{check::differences, config::Config, ks::span};
+use crate::{config::Config, ks::span};
 
 /// A clock may be so many seconds off before times cannot be compared.
 const CLOCK_OFF_MAX: f64 = 5.0;
@@ -30,7 +30,7 @@ pub(super) fn rows(
     match wanted {
         None => {}
         Some(Err(why)) => rows.say("config", Grade::Unknown, why),
-        Some(Ok(config)) => configuration(facts, config, &mut rows),
+        Some(Ok(config)) => configured::say(facts, config, &mut rows),
     }
     rows.rows
 }
@@ -125,12 +125,14 @@ fn listeners(facts: &Facts, rows: &mut Rows<'_>) {
     }
 }
 
-fn in_force(ledger: &Value) -> Vec<&Value> {
+/// The listeners that are read.
+pub(super) fn in_force(ledger: &Value) -> Vec<&Value> {
     let rows = ledger["listeners"].as_array().into_iter().flatten();
     rows.filter(|row| row["removed"] != true).collect()
 }
 
-fn name(row: &Value) -> String {
+/// Protocol and address.
+pub(super) fn name(row: &Value) -> String {
     let text = |key: &str| row[key].as_str().unwrap_or_default();
     format!("{} {}", text("protocol"), text("address"))
 }
@@ -139,73 +141,15 @@ fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// What the file asks for, and what is there.
-fn configuration(facts: &Facts, config: &Config, rows: &mut Rows<'_>) {
-    match (&facts.tiers, &facts.ledgers[0]) {
-        (Ok(tiers), Ok(ledger)) => {
-            let running = tiers.as_array().cloned().unwrap_or_default();
-            let mut wrong = differences(&config.plan.tiers, &running);
-            let bound = in_force(ledger);
-            for wanted in config.plan.listeners.iter().filter(|wanted| !is_bound(wanted, &bound)) {
-                let protocol = protocol(wanted.protocol);
-                wrong.push(format!("{protocol} {} is not bound", wanted.address));
-            }
-            let known =
-                |row: &&&Value| config.plan.listeners.iter().any(|plan| is_bound(plan, &[row]));
-            for row in bound.iter().filter(|row| !known(row)) {
-                wrong.push(format!("{} is bound, and not in the file", name(row)));
-            }
-            if wrong.is_empty() {
-                let text = "its listeners, tiers and rings are those of the file";
-                return rows.say("config", Grade::Ok, text);
-            }
-            for text in wrong {
-                rows.say(
-                    "config",
-                    Grade::Critical,
-                    format!("{text}; reload it, or see to the file"),
-                );
-            }
-        }
-        (Err(why), _) | (_, Err(why)) => rows.say("config", Grade::Unknown, why),
-    }
-}
-
-/// A name, and a port of the kernel's choice, can be any.
-fn is_bound(plan: &ListenerPlan, bound: &[&Value]) -> bool {
-    bound.iter().any(|row| {
-        let address = row["address"].as_str().unwrap_or_default();
-        let Ok(address) = address.parse::<std::net::SocketAddr>() else { return false };
-        let host = &plan.address.host;
-        let is_host = match host.parse::<std::net::IpAddr>() {
-            Ok(wanted) => wanted == address.ip(),
-            Err(_) if host.is_empty() => address.ip().is_unspecified(),
-            Err(_) => true,
-        };
-        row["protocol"] == protocol(plan.protocol)
-            && (plan.address.port == 0 || plan.address.port == address.port())
-            && is_host
-    })
-}
-
-fn protocol(protocol: ListenerProtocol) -> &'static str {
-    match protocol {
-        ListenerProtocol::Collectd => "collectd",
-        ListenerProtocol::LineTcp => "line-tcp",
-        ListenerProtocol::LineUdp => "line-udp",
-        ListenerProtocol::Pickle => "pickle",
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
     use serde_json::json;
 
     use super::*;
     use crate::cli::{Cli, Command};
 
-    fn args(line: &str) -> Verify {
+    pub(in crate::verify) fn args(line: &str) -> Verify {
         match Cli::try_parse_from(format!("coco verify {line}").trim().split(' ')).unwrap().command
         {
             Some(Command::Verify(args)) => args,
@@ -213,14 +157,14 @@ mod tests {
         }
     }
 
-    fn ledger(address: &str, dropped: u32) -> Value {
+    pub(in crate::verify) fn ledger(address: &str, dropped: u32) -> Value {
         json!({"listeners": [{
             "protocol": "line-udp", "address": address, "removed": false, "raw": 7,
             "kernel_dropped": dropped,
         }]})
     }
 
-    fn facts() -> Facts {
+    pub(in crate::verify) fn facts() -> Facts {
         let process = json!({"version": "2.0.0", "pid": 7, "uptime": 61.5, "upgrades": 0});
         let good = || Ok((true, json!({"ok": true, "reasons": []})));
         Facts {
@@ -232,13 +176,17 @@ mod tests {
         }
     }
 
-    fn said(line: &str, facts: &Facts, wanted: Option<&str>) -> Vec<(Grade, String)> {
+    pub(in crate::verify) fn said(
+        line: &str,
+        facts: &Facts,
+        wanted: Option<&str>,
+    ) -> Vec<(Grade, String)> {
         let wanted = wanted.map(|text| Config::parse(text, "f").map_err(|error| error.to_string()));
         let rows = rows(&args(line), facts, wanted.as_ref()).into_iter();
         rows.map(|row| (row.grade.unwrap(), format!("{}: {}", row.check, row.text))).collect()
     }
 
-    fn worst(rows: &[(Grade, String)]) -> &(Grade, String) {
+    pub(in crate::verify) fn worst(rows: &[(Grade, String)]) -> &(Grade, String) {
         rows.iter().max_by_key(|(grade, _)| *grade).unwrap()
     }
 
@@ -281,59 +229,5 @@ mod tests {
         let log = Ok(json!({"now": 90.0}));
         let rows = said("", &Facts { log, asked_at: 60.0, ..facts() }, None);
         assert!(worst(&rows).1.starts_with("clock: 30s ahead of"), "{rows:?}");
-    }
-
-    #[test]
-    fn the_file_must_be_in_force() {
-        let file = |bind: &str| {
-            format!(
-                "[graphite]\nbind = {bind:?}\n[tiers.t]\nprotocol = \"embedded\"\ntargets = [\"x\"]\n"
-            )
-        };
-        let config = Config::parse(&file("127.0.0.1:2003"), "f").unwrap();
-        let tier = json!([{
-            "name": "t", "digest": config.plan.tiers[0].ring.digest().as_str(), "hash": "xxh3",
-            "protocol": "embedded", "proto": "none", "key": "host", "names": "sorted-tags",
-            "ids": ["x"], "targets": ["x"],
-        }]);
-        let bound = |address: &str| {
-            let mut ledger = ledger(address, 0);
-            let mut tcp = ledger["listeners"][0].clone();
-            tcp["protocol"] = json!("line-tcp");
-            ledger["listeners"].as_array_mut().unwrap().push(tcp);
-            let ledger = Ok(ledger);
-            Facts { tiers: Ok(tier.clone()), ledgers: [ledger.clone(), ledger], ..facts() }
-        };
-        for (wanted, there, text) in [
-            ("127.0.0.1:2003", "127.0.0.1:2003", None),
-            ("0.0.0.0:2003", "0.0.0.0:2003", None),
-            ("127.0.0.1:0", "127.0.0.1:4711", None),
-            ("localhost:2003", "127.0.0.1:2003", None),
-            (
-                "127.0.0.1:2003",
-                "127.0.0.1:2004",
-                Some("config: line-tcp 127.0.0.1:2003 is not bound"),
-            ),
-            (
-                "127.0.0.2:2003",
-                "127.0.0.1:2003",
-                Some("config: line-tcp 127.0.0.2:2003 is not bound"),
-            ),
-        ] {
-            let rows = said("", &bound(there), Some(&file(wanted)));
-            match text {
-                None => assert_eq!(worst(&rows).0, Grade::Ok, "{rows:?}"),
-                Some(text) => {
-                    assert!(
-                        rows.iter().any(|(grade, words)| {
-                            *grade == Grade::Critical && words.starts_with(text)
-                        }),
-                        "{rows:?}"
-                    );
-                }
-            }
-        }
-        let rows = said("", &bound("127.0.0.1:2003"), Some("[nonsense]"));
-        assert_eq!(worst(&rows).0, Grade::Unknown);
     }
 }

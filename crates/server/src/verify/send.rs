@@ -1,0 +1,123 @@
+//! Sending one canary to one listener.
+//!
+//! Invariant: it goes to no other process than the router that is asked.
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
+    time::Duration,
+};
+
+use coco_wire::{
+    collectd::{Identity, Packer, TIME_UNITS_PER_SECOND, ValueList, Values},
+    pickle::encode_frame,
+};
+
+use super::canary::{HOST, NAME, PLUGIN, TYPE};
+use crate::ks::unix_now;
+
+/// Longest time until a listener takes a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Sends one canary to a listener of the router at this host and port.
+pub(super) fn send_to(host: &str, protocol: &str, address: &str) -> Result<(), String> {
+    let place = place(host, address)?;
+    let send = |error: std::io::Error| format!("cannot send to {place}: {error}");
+    let now = format!("{:.0}", unix_now().floor());
+    let line = format!("{NAME} 1 {now}\n");
+    match protocol {
+        "line-tcp" => stream(place, line.as_bytes()).map_err(send),
+        "line-udp" => datagram(place, line.as_bytes()).map_err(send),
+        "pickle" => {
+            let mut frame = Vec::new();
+            encode_frame(std::iter::once(line.trim_end().as_bytes()), &mut frame);
+            stream(place, &frame).map_err(send)
+        }
+        "collectd" => datagram(place, &collectd(&now)?).map_err(send),
+        other => Err(format!("no canary speaks {other}")),
+    }
+}
+
+/// Where to reach a listener; never on this machine one that is on another.
+fn place(host: &str, address: &str) -> Result<SocketAddr, String> {
+    let bound: SocketAddr = address.parse().map_err(|_| format!("{address:?} is no address"))?;
+    let router = || -> Result<IpAddr, String> {
+        let mut found = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
+        found.next().map(|place| place.ip()).ok_or_else(|| format!("{host} has no address"))
+    };
+    if bound.ip().is_unspecified() {
+        return Ok(SocketAddr::new(router()?, bound.port()));
+    }
+    if bound.ip().to_canonical().is_loopback() && !router()?.to_canonical().is_loopback() {
+        return Err(format!("{bound} is open to its own machine only: ask from there"));
+    }
+    Ok(bound)
+}
+
+fn stream(place: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&place, CONNECT_TIMEOUT)?;
+    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+    stream.write_all(bytes)
+}
+
+fn datagram(place: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
+    let here = if place.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    UdpSocket::bind(here)?.send_to(bytes, place).map(|_| ())
+}
+
+/// A datagram with a gauge.
+fn collectd(now: &str) -> Result<Vec<u8>, String> {
+    let (kinds, raw) = ([1], 1.0_f64.to_le_bytes());
+    let values = Values::try_new(&kinds, &raw).map_err(|error| error.to_string())?;
+    let identity = Identity {
+        host: HOST.as_bytes(),
+        plugin: PLUGIN.as_bytes(),
+        plugin_instance: b"",
+        type_: TYPE.as_bytes(),
+        type_instance: b"",
+    };
+    let second = now.parse::<u64>().unwrap_or(1);
+    let (time, interval) = (second * TIME_UNITS_PER_SECOND, 10 * TIME_UNITS_PER_SECOND);
+    let (mut packer, mut out) = (Packer::new(1024), Vec::new());
+    packer.begin(0);
+    let list = ValueList { identity, time, interval, values };
+    packer.push(&mut out, &list).map_err(|_| "the canary fits no datagram".to_owned())?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use coco_wire::collectd::{Decoder, Item};
+
+    use super::*;
+    use crate::verify::canary::identifier;
+
+    #[test]
+    fn a_datagram_has_the_gauge() {
+        let datagram = collectd("1764105600").unwrap();
+        let items: Vec<_> = Decoder::new(&datagram).collect();
+        let [Item::Values(list)] = &items[..] else { panic!("{items:?}") };
+        let mut name = Vec::new();
+        coco_wire::collectd::identifier(&list.identity, &mut name);
+        assert_eq!(String::from_utf8(name).unwrap(), identifier());
+        assert_eq!(list.time, 1_764_105_600 << 30);
+    }
+
+    #[test]
+    fn a_listener_is_reached_where_it_is() {
+        for (host, address, reached) in [
+            ("127.0.0.1:9090", "0.0.0.0:2003", Ok("127.0.0.1:2003")),
+            ("[::1]:9090", "[::]:2003", Ok("[::1]:2003")),
+            ("10.0.0.1:9090", "10.0.0.2:2003", Ok("10.0.0.2:2003")),
+            ("127.0.0.1:9090", "127.0.0.1:2003", Ok("127.0.0.1:2003")),
+            ("10.0.0.1:9090", "127.0.0.1:2003", Err("own machine only")),
+            ("127.0.0.1:9090", "unix", Err("is no address")),
+        ] {
+            match (place(host, address), reached) {
+                (Ok(place), Ok(wanted)) => assert_eq!(place.to_string(), wanted),
+                (Err(why), Err(wanted)) => assert!(why.contains(wanted), "{why}"),
+                (place, _) => panic!("{host} {address}: {place:?}"),
+            }
+        }
+    }
+}
