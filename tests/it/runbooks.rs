@@ -244,6 +244,8 @@ esac
 #[test]
 fn the_index_names_every_page_and_its_looks_work() {
     let mut book = Book::open("README.md");
+    let well = book.next();
+    assert!(well.contains("2 routers place alike in archive"), "{well}");
     let states = wait_for("both to be up", SOON, || {
         let block = &book.blocks[0].text;
         book.run(0, block).and_then(|said| match said.matches("\tup\t").count() {
@@ -390,4 +392,20 @@ fn digests_that_disagree_are_made_one_by_their_page() {
     assert!(misplaced.contains("names move"), "{misplaced}");
     book.next_blocks(2);
     book.close_without_loss();
+}
+
+#[test]
+fn each_alert_is_named_by_the_page_that_it_names() {
+    let rules = fs::read_to_string(root().join("deploy/prometheus/coco.rules.yml")).unwrap();
+    let (mut alert, mut count) = ("", 0);
+    for line in rules.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("- alert: ") {
+            alert = name;
+        } else if let Some(page) = line.strip_prefix("runbook: ") {
+            let text = fs::read_to_string(root().join(page)).unwrap();
+            assert!(text.contains(&format!("`{alert}`")), "{page} does not name {alert}");
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count} only");
 }
