@@ -143,7 +143,7 @@ impl Site {
             .expect("bash starts");
         let taken = since.elapsed();
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        println!("STAGE {words:?} {:.1} s\n{said}", taken.as_secs_f64());
+        eprintln!("STAGE {words:?} {:.1} s\n{said}", taken.as_secs_f64());
         assert_eq!(output.status.code(), Some(status), "{words:?}");
         assert!(taken < STAGE_MAX, "{words:?} took {taken:?}");
         said
@@ -175,7 +175,7 @@ impl Site {
     #[track_caller]
     fn close(self, with_all: bool) {
         let sent: usize = self.routers.into_iter().map(Router::close).sum();
-        println!("{sent} lines sent, {} arrived", self.stores.arrived());
+        eprintln!("{sent} lines sent, {} arrived", self.stores.arrived());
         if with_all {
             wait_until("the last lines", SOON, || self.stores.arrived() >= sent);
             self.stores.assert_once_each(sent);
