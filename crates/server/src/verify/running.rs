@@ -103,6 +103,10 @@ fn listeners(facts: &Facts, rows: &mut Rows<'_>) {
         let why = facts.ledgers[0].as_ref().err().cloned().unwrap_or_default();
         return rows.say("listeners", Grade::Unknown, why);
     };
+    if !before["listeners"].is_array() {
+        let why = "/ledger has no list `listeners`: that is no ledger of a Coco";
+        return rows.say("listeners", Grade::Unknown, why);
+    }
     let in_force = in_force(before);
     if in_force.is_empty() {
         return rows.say("listeners", Grade::Critical, "none is bound: nothing can be received");
@@ -147,7 +151,8 @@ fn drops(facts: &Facts, moment: Option<f64>, rows: &mut Rows<'_>) {
         || times.iter().zip(&dropped).filter_map(|(time, count)| Some(((*time)?, (*count)?)));
     let is_before = |time: f64| moment.is_some_and(|moment| time <= moment);
     let before = known().take_while(|(time, _)| is_before(*time)).last();
-    let (Some((_, first)), Some((_, last))) = (before.or_else(|| known().next()), known().last())
+    let (Some((_, first)), Some((_, last))) =
+        (before.or_else(|| known().next()), known().next_back())
     else {
         return;
     };
