@@ -28,7 +28,7 @@ export CARGO_TARGET_DIR=$target
 # Half a minute without optimisation, and it is quick enough.
 cargo_deb=$target/tools/bin/cargo-deb
 if [[ $("$cargo_deb" --version 2> /dev/null) != *$CARGO_DEB_VERSION* ]]; then
-  CARGO_TARGET_DIR='' cargo install --quiet --locked --debug --no-default-features --force \
+  env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --no-default-features --force \
     --version "$CARGO_DEB_VERSION" --root "$target/tools" cargo-deb
 fi
 
