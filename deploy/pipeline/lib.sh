@@ -115,10 +115,9 @@ verify() {
     status=0
     "$COCO" verify "${verify_more[@]}" "$@" > "$work/verify" || status=$?
     critical=$((status == 2 ? critical + 1 : 0))
-    ((status != 0)) || { say "green: ${*: -1}"; return 0; }
-    if ((critical >= 3 || SECONDS >= deadline)); then
+    if ((status == 0 || critical >= 3 || SECONDS >= deadline)); then
       cat "$work/verify" >&2
-      return 1
+      return $((status != 0))
     fi
     sleep 1
   done

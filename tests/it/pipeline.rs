@@ -19,6 +19,7 @@ use coco_tests::{
     coco::{Coco, binary, faulty_binary, root, targets},
     marks::Marks,
     page::{Kind, blocks},
+    port::free_port,
     process::{folder, program},
     wait::{SOON, wait_until},
 };
@@ -134,7 +135,7 @@ impl Site {
             .env("COCO_ROUTERS", self.names())
             .env("COCO_RUN", self.dir.path().join("on"))
             .env("COCO_VERIFY_ARGS", verify)
-            .env("COCO_VERIFY_SECONDS", "40")
+            .env("COCO_VERIFY_SECONDS", "30")
             .stdin(Stdio::null())
             .output()
             .expect("bash starts");
@@ -226,6 +227,7 @@ fn texts(addresses: &[SocketAddr]) -> Vec<String> {
 fn config(addresses: &[String]) -> String {
     format!(
         "[graphite]\nbind = \"127.0.0.1:0\"\n[measure]\ninterval = \"200ms\"\n\
+         [spool]\ndirectory = \"spool\"\nsize = \"10GiB\"\non_change = \"reroute\"\n\
          [tiers.archive]\nprotocol = \"graphite\"\n{}[api]\nbind = \"127.0.0.1:0\"\n",
         targets(addresses)
     )
@@ -357,13 +359,14 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
         let tiers = router.coco.get_json("/tiers");
         assert_eq!(tiers[0]["targets"].as_array().map(Vec::len), Some(3), "{tiers}");
     }
-    // One that a reload refuses, and one that is taken and changes more than is allowed.
-    let text = fs::read_to_string(&next).unwrap();
-    let refused = format!("{text}[spool]\ndirectory = {:?}\n", site.dir.path().join("spool"));
-    let ill = config(&texts(&site.stores.addresses()[..1]));
-    for (text, why) in [(refused, "takes a restart"), (ill, "CRITICAL  send")] {
+    // One that a reload refuses, and one that is taken and whose store does not answer.
+    let good = fs::read_to_string(&next).unwrap();
+    let refused = good.replace("10GiB", "20GiB");
+    let mut stores = texts(site.stores.addresses());
+    stores.push(format!("127.0.0.1:{}", free_port()));
+    for (text, why) in [(refused, "takes a restart"), (config(&stores), "`cannot connect")] {
         fs::write(&next, text).unwrap();
-        let said = site.stage(&["configure", next.to_str().unwrap()], 1);
+        let said = site.stage_with(&["configure", next.to_str().unwrap()], "--min-change 50%", 1);
         assert!(said.contains(why) && said.contains("has its old configuration again"), "{said}");
         for router in &site.routers {
             let tiers = router.coco.get_json("/tiers");
@@ -371,4 +374,22 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
         }
     }
     site.close(0);
+}
+
+#[test]
+fn the_scripts_are_clean_in_the_eyes_of_shellcheck() {
+    let folder = root().join("deploy/pipeline");
+    let mut scripts = Vec::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        if text.starts_with("#!/bin/bash\n") {
+            assert!(text.contains("\nset -euo pipefail\n"), "{}", path.display());
+            scripts.push(path);
+        }
+    }
+    assert_eq!(scripts.len(), 6);
+    let output = Command::new(program("shellcheck", "shellcheck")).arg("-x").args(scripts).output();
+    let output = output.expect("shellcheck starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
