@@ -76,11 +76,13 @@ fn build(image: &Path) {
 }
 
 #[test]
-fn the_linter_takes_the_file() {
+fn the_linters_take_the_files() {
     let file = root().join("deploy/container/Containerfile");
     let mut command = Command::new(venv("hadolint"));
     let found = output_of(command.args(["--failure-threshold", "style"]).arg(file));
     assert_eq!(found, "");
+    let script = root().join("deploy/container/rootfs.sh");
+    output_of(Command::new(program("shellcheck", "shellcheck")).arg(script));
 }
 
 #[test]

@@ -3,6 +3,8 @@ use std::{
     io::Write,
     net::{TcpListener, TcpStream},
     os::{fd::AsRawFd, unix::net::UnixDatagram},
+    sync::mpsc::{self, Receiver},
+    thread,
     time::Duration,
 };
 
@@ -10,7 +12,7 @@ use coco_tests::{
     coco::{self, Coco, targets},
     process::{Signal, folder},
     sink::LineSink,
-    wait::{SOON, wait_until},
+    wait::{SOON, wait_for, wait_until},
 };
 
 fn config(port: u16, sink: &LineSink) -> String {
@@ -20,17 +22,28 @@ fn config(port: u16, sink: &LineSink) -> String {
     )
 }
 
+/// All that comes, read as it comes: the kernel keeps ten words, and a lost one is no reason to fail.
+fn listen(notify: UnixDatagram) -> Receiver<String> {
+    let (heard, words) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(len) = notify.recv(&mut bytes) {
+            let word = String::from_utf8_lossy(&bytes[..len]).into_owned();
+            if heard.send(word).is_err() {
+                return;
+            }
+        }
+    });
+    words
+}
+
 /// The next word, but for those of the watchdog.
 #[track_caller]
-fn next(notify: &UnixDatagram) -> String {
-    let mut words = [0; 4096];
-    loop {
-        let len = notify.recv(&mut words).expect("a word within the time");
-        let words = String::from_utf8_lossy(&words[..len]);
-        if words != "WATCHDOG=1" {
-            return words.into_owned();
-        }
-    }
+fn next(words: &Receiver<String>) -> String {
+    wait_for("a word", SOON, || {
+        let mut others = words.try_iter().filter(|word| word != "WATCHDOG=1");
+        others.next().ok_or_else(|| "none came".to_owned())
+    })
 }
 
 #[test]
@@ -38,31 +51,39 @@ fn systemd_hears_of_the_start_a_reload_an_upgrade_and_the_stop() {
     let (sink, dir) = (LineSink::start(), folder());
     let path = dir.path().join("notify");
     let notify = UnixDatagram::bind(&path).unwrap();
-    notify.set_read_timeout(Some(SOON)).unwrap();
+    // The thread that listens ends some time after the last word.
+    notify.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let words = listen(notify);
     let mut coco = Coco::start_as(&config(0, &sink), coco::binary(), |command| {
         command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000");
     });
-    assert_eq!(next(&notify), "READY=1\nSTATUS=running");
+    assert_eq!(next(&words), "READY=1\nSTATUS=running");
     coco.reload(&config(0, &sink));
-    let words = next(&notify);
+    let word = next(&words);
     let since =
-        words.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{words}"));
+        word.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{word}"));
     assert!(since.parse::<u64>().unwrap() > 0);
-    assert_eq!(next(&notify), "READY=1\nSTATUS=running; reloaded");
+    assert_eq!(next(&words), "READY=1\nSTATUS=running; reloaded");
     for _ in 0..2 {
         coco.upgrade();
-        assert_eq!(next(&notify), format!("MAINPID={}", coco.id()));
-        assert_eq!(next(&notify), "READY=1\nSTATUS=running");
+        assert_eq!(next(&words), format!("MAINPID={}", coco.id()));
+        assert_eq!(next(&words), "READY=1\nSTATUS=running");
     }
     // The process that has taken over is the one that is watched.
-    notify.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     for _ in 0..5 {
-        let mut words = [0; 64];
-        let len = notify.recv(&mut words).unwrap();
-        assert_eq!(&words[..len], b"WATCHDOG=1");
+        assert_eq!(words.recv_timeout(SOON).unwrap(), "WATCHDOG=1");
+    }
+    // One that cannot start its program anew says so, each time otherwise.
+    coco.rewrite("nonsense");
+    for number in 1..=2 {
+        coco.signal(Signal::SIGUSR2);
+        let word = next(&words);
+        let beginning =
+            format!("STATUS=running; upgrade failed ({number}): the new process was not");
+        assert!(word.starts_with(&beginning) && word.contains("exit status: 78"), "{word}");
     }
     coco.signal(Signal::SIGTERM);
-    assert!(next(&notify).starts_with("STOPPING=1\nSTATUS="));
+    assert!(next(&words).starts_with("STOPPING=1\nSTATUS="));
     coco.wait();
 }
 

@@ -97,6 +97,9 @@ pub(super) fn send(
         (Err(why), _) | (_, Err(why)) => return Err(why.clone()),
     };
     let mut listeners = listeners(ledger);
+    if listeners.is_empty() {
+        return Err("there is no listener to send it to".to_owned());
+    }
     for listener in &mut listeners {
         listener.due = due(tiers, owners, &listener.protocol)?;
     }

@@ -85,13 +85,15 @@ impl Numbers {
         let window = args.span(0.0, None).as_secs_f64();
         let judged = LOOKED_AT.into_iter().zip(all).map(|(what, data)| {
             let times = Times { interval: data.interval, window };
+            // The ledger itself was asked, twice.
+            let data = Data { residual: Vec::new(), ..data };
             let findings = Findings::within(&args.ks(what), data, scope);
             Judged { what, scope, times, joined: self.is_joined, findings }
         });
         let judged: Vec<Judged> = judged.collect();
         judged.iter().for_each(|judged| judged.say(&mut rows));
         too_short(&judged, &mut rows);
-        // A silent target and a residual are found beside each kind of series.
+        // A silent target is found beside each kind of series.
         let mut said = BTreeSet::new();
         rows.rows.retain(|row| said.insert(row.text.clone()));
         rows.rows

@@ -141,7 +141,7 @@ fn judge(
     for (url, facts) in urls.iter().zip(all) {
         match facts {
             Ok(facts) => {
-                rows.extend(running::rows(args, facts, wanted));
+                rows.extend(running::rows(args, facts, moment, wanted));
                 rows.extend(query::rows(facts));
                 rows.extend(log::rows(args, facts, moment));
                 numbers.push(Numbers::read(args, facts, saved));

@@ -42,7 +42,8 @@ fn lookup(facts: &Facts, rows: &mut Rows<'_>) {
     let owner = |tier: &&str| owners[*tier].as_str().filter(|owner| !owner.is_empty());
     let without: Vec<&str> = names.iter().filter(|tier| owner(tier).is_none()).copied().collect();
     if names.is_empty() {
-        return rows.say("lookup", Grade::Critical, "it has no tiers");
+        let why = "/tiers has no tier: that is no answer of a Coco";
+        return rows.say("lookup", Grade::Unknown, why);
     }
     if !without.is_empty() {
         let text = format!("{NAME} has no owner in {}: that tier has no ring", without.join(", "));
@@ -58,9 +59,9 @@ fn names(tiers: &Value) -> impl Iterator<Item = &str> {
 
 /// One row of what became of the canary of a listener.
 fn listener(listener: &Listener, rows: &mut Rows<'_>) {
-    let check = format!("canary {} {}", listener.protocol, listener.address);
     let (grade, text) = judge(listener);
-    rows.say(&check, grade, text);
+    let check = format!("canary {}", listener.protocol);
+    rows.say(&check, grade, format!("{}: {text}", listener.address));
 }
 
 fn judge(listener: &Listener) -> (Grade, String) {
@@ -147,6 +148,9 @@ pub(super) fn rings(all: &[(&str, &Asked)]) -> Vec<Row> {
             }
         }
     }
+    if tiers.is_empty() && known.len() == all.len() {
+        rows.say("rings agree", Grade::Unknown, "no router has told of a tier");
+    }
     let mut agree = Vec::new();
     for (tier, _) in tiers.iter().filter(|(_, placements)| placements.len() == 1) {
         match elsewhere(&known, tier) {
@@ -160,7 +164,7 @@ pub(super) fn rings(all: &[(&str, &Asked)]) -> Vec<Row> {
         let text = format!("tier {tier} differs: {who}; the same series goes to different targets");
         rows.say("rings agree", Grade::Critical, text);
     }
-    if agree.len() == tiers.len() && known.len() > 1 {
+    if !agree.is_empty() && agree.len() == tiers.len() && known.len() > 1 {
         let text = format!("{} routers place alike in {}", known.len(), agree.join(", "));
         rows.say("rings agree", Grade::Ok, text);
     }
@@ -271,6 +275,9 @@ mod tests {
         };
         let rows = said(&[("http://x:1", &at("p:1")), ("http://y:1", &at("q:1"))]);
         assert_eq!(rows[0].1, "tier a: target i is at p:1 for x:1, at q:1 for y:1");
+        let strange = Ok(json!({}));
+        let rows = said(&[("http://x:1", &strange), ("http://y:1", &strange)]);
+        assert!(rows.len() == 1 && rows[0].0 == Some(Grade::Unknown), "{rows:?}");
         let silent = Err("no".to_owned());
         let rows = said(&[("http://x:1", &one), ("http://y:1", &silent)]);
         assert_eq!(rows[0].0, Some(Grade::Unknown));

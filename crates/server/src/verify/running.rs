@@ -7,6 +7,7 @@ use super::{
     args::Verify,
     configured,
     facts::Facts,
+    moment::shown,
     row::{Question, Row, Rows},
 };
 use crate::{config::Config, ks::span};
@@ -18,6 +19,7 @@ const CLOCK_OFF_MAX: f64 = 5.0;
 pub(super) fn rows(
     args: &Verify,
     facts: &Facts,
+    moment: Option<f64>,
     wanted: Option<&Result<Config, String>>,
 ) -> Vec<Row> {
     let mut rows = Rows::new(Question::Running, Some(&facts.url));
@@ -27,6 +29,7 @@ pub(super) fn rows(
     }
     clock(facts, &mut rows);
     listeners(facts, &mut rows);
+    drops(facts, moment, &mut rows);
     match wanted {
         None => {}
         Some(Err(why)) => rows.say("config", Grade::Unknown, why),
@@ -100,6 +103,10 @@ fn listeners(facts: &Facts, rows: &mut Rows<'_>) {
         let why = facts.ledgers[0].as_ref().err().cloned().unwrap_or_default();
         return rows.say("listeners", Grade::Unknown, why);
     };
+    if !before["listeners"].is_array() {
+        let why = "/ledger has no list `listeners`: that is no ledger of a Coco";
+        return rows.say("listeners", Grade::Unknown, why);
+    }
     let in_force = in_force(before);
     if in_force.is_empty() {
         return rows.say("listeners", Grade::Critical, "none is bound: nothing can be received");
@@ -113,15 +120,47 @@ fn listeners(facts: &Facts, rows: &mut Rows<'_>) {
         });
         let newer = newer.unwrap_or(listener);
         let more = |key: &str| count(newer, key).saturating_sub(count(listener, key));
-        let text = format!("bound, {} read", count(newer, "raw"));
-        if more("kernel_dropped") > 0 {
-            let dropped = more("kernel_dropped");
-            let advice = "raise its receive_buffer, or net.core.rmem_max";
-            let text = format!("{text}; the kernel drops: {dropped} just now; {advice}");
-            rows.say(&name, Grade::Warning, text);
-        } else {
-            rows.say(&name, Grade::Ok, text);
+        let text = format!(
+            "{} is bound, {} read",
+            listener["address"].as_str().unwrap_or_default(),
+            count(newer, "raw")
+        );
+        let protocol = listener["protocol"].as_str().unwrap_or_default();
+        match more("kernel_dropped") {
+            0 => rows.say(protocol, Grade::Ok, text),
+            dropped => {
+                let text =
+                    format!("{text}; the kernel drops datagrams: {dropped} just now; {ADVICE}");
+                rows.say(protocol, Grade::Warning, text);
+            }
         }
+    }
+}
+
+const ADVICE: &str = "raise receive_buffer, or net.core.rmem_max";
+
+/// What the kernel has dropped since the moment, or in the window.
+fn drops(facts: &Facts, moment: Option<f64>, rows: &mut Rows<'_>) {
+    let Ok(history) = &facts.history else { return };
+    let numbers = |value: &Value| {
+        value.as_array().into_iter().flatten().map(Value::as_f64).collect::<Vec<_>>()
+    };
+    let times = numbers(&history["times"]);
+    let dropped = numbers(&history["series"]["coco.listen.kernel_dropped"]);
+    let known =
+        || times.iter().zip(&dropped).filter_map(|(time, count)| Some(((*time)?, (*count)?)));
+    let is_before = |time: f64| moment.is_some_and(|moment| time <= moment);
+    let before = known().take_while(|(time, _)| is_before(*time)).last();
+    let (Some((_, first)), Some((_, last))) =
+        (before.or_else(|| known().next()), known().next_back())
+    else {
+        return;
+    };
+    if last > first {
+        let since =
+            moment.map_or_else(|| "in the window".to_owned(), |m| format!("since {}", shown(m)));
+        let text = format!("{:.0} datagrams were dropped {since}; {ADVICE}", last - first);
+        rows.say("kernel", Grade::Warning, text);
     }
 }
 
@@ -182,7 +221,7 @@ pub(super) mod tests {
         wanted: Option<&str>,
     ) -> Vec<(Grade, String)> {
         let wanted = wanted.map(|text| Config::parse(text, "f").map_err(|error| error.to_string()));
-        let rows = rows(&args(line), facts, wanted.as_ref()).into_iter();
+        let rows = rows(&args(line), facts, Some(50.0), wanted.as_ref()).into_iter();
         rows.map(|row| (row.grade.unwrap(), format!("{}: {}", row.check, row.text))).collect()
     }
 
@@ -223,6 +262,13 @@ pub(super) mod tests {
             worst(&rows).0 == Grade::Warning && worst(&rows).1.contains("4 just now"),
             "{rows:?}"
         );
+        for (counts, is_warned) in [([3, 3, 3], false), ([0, 3, 3], false), ([3, 3, 4], true)] {
+            let series = json!({"coco.listen.kernel_dropped": counts});
+            let history = Ok(json!({"times": [40, 50, 60], "series": series}));
+            let rows = said("", &Facts { history, ..facts() }, None);
+            let is_said = worst(&rows).1.starts_with("kernel: 1 datagrams were dropped since 1970");
+            assert_eq!(is_said, is_warned, "{rows:?}");
+        }
         let none = Ok(json!({"listeners": []}));
         let rows = said("", &Facts { ledgers: [none.clone(), none], ..facts() }, None);
         assert_eq!(worst(&rows).0, Grade::Critical);

@@ -79,6 +79,7 @@ fn block(rows: &[&Row], with_router: bool, screen: Screen, text: &mut String) {
         let grown = (routers > 0 && router(row).chars().count() + 2 > routers)
             || escape(&row.check).chars().count() + 2 > checks;
         if grown {
+            head.truncate(head.trim_end().len());
             put(&mut head, format_args!("\n{:indent$}", ""));
         }
         let lines = wrap(&escape(&row.text), room);
