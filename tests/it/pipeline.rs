@@ -5,7 +5,7 @@ use std::{
     io::Write,
     net::{SocketAddr, TcpStream},
     os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -30,6 +30,9 @@ const RATE: f64 = 20_000.0;
 
 /// More than any test sends.
 const LINES_MAX: usize = 40_000_000;
+
+/// As the page calls them.
+const NAMES: [&str; 2] = ["router-1", "router-2"];
 
 /// No stage may take longer.
 const STAGE_MAX: Duration = Duration::from_secs(120);
@@ -58,44 +61,65 @@ impl Site {
     /// Two routers whose present version was installed by the pipeline, with these variables in their
     /// environment, which carry lines for long enough.
     fn start(variables: &[(&str, &str)]) -> Self {
-        for (name, package) in [("jq", "jq"), ("curl", "curl")] {
-            program(name, package);
-        }
-        let dir = folder();
-        let old = version_of(binary());
-        // What `ssh` is elsewhere: each router has its own /opt/coco and /etc/coco.
-        let here = dir.path().display();
-        let on = format!(
-            "#!/bin/bash\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
-             exec bash -c \"${{text//\\/etc\\/coco/{here}/$1/etc}}\"\n"
-        );
-        write_program(&dir.path().join("on"), &on);
-        let stores = Marks::of_lines(3, LINES_MAX);
-        let config = config(&texts(&stores.addresses()[..2]));
-        let mut site = Self { dir, routers: Vec::new(), stores, old: old.clone() };
-        for name in ["router-1", "router-2"] {
-            fs::create_dir_all(site.dir.path().join(name)).unwrap();
-        }
+        Self::start_from(binary(), "opt/current/coco", variables)
+    }
+
+    /// The same with this file installed, by the program at this place of each router.
+    fn start_from(file: &Path, program: &str, variables: &[(&str, &str)]) -> Self {
+        let mut site = Self::prepare();
         // The way of a new machine: nothing runs yet.
         for _ in 0..2 {
-            site.stage(&["install", binary().to_str().unwrap(), &old], 0);
+            site.stage(&["install", file.to_str().unwrap(), &site.old], 0);
         }
+        let config = config(&texts(&site.stores.addresses()[..2]));
         let next = Arc::new(AtomicUsize::new(0));
-        for name in ["router-1", "router-2"] {
-            let coco = site.start_coco(name, &config, variables);
+        for name in NAMES {
+            let dir = site.dir.path().join(name);
+            if program.starts_with("usr/") {
+                site.on(name, "cd /opt/coco/current; dpkg --install coco.deb");
+            }
+            let coco = Coco::start_as(&config, &dir.join(program), |command| {
+                command.envs(variables.iter().copied());
+            });
+            symlink(coco.config_file().parent().unwrap(), dir.join("etc")).unwrap();
             site.routers.push(Router::start(name, coco, &next));
         }
         site.wait_for_readings();
         site
     }
 
-    fn start_coco(&self, name: &str, config: &str, variables: &[(&str, &str)]) -> Coco {
-        let dir = self.dir.path().join(name);
-        let coco = Coco::start_as(config, &dir.join("opt/current/coco"), |command| {
-            command.envs(variables.iter().copied());
-        });
-        symlink(coco.config_file().parent().unwrap(), dir.join("etc")).unwrap();
-        coco
+    fn prepare() -> Self {
+        for (name, package) in [("jq", "jq"), ("curl", "curl")] {
+            program(name, package);
+        }
+        let dir = folder();
+        // What `ssh` is elsewhere: each router has its own /opt/coco, /etc/coco and dpkg.
+        let here = dir.path().display();
+        let on = format!(
+            "#!/bin/bash\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
+             export ROUTER={here}/$1 PATH={here}/bin:$PATH\n\
+             exec bash -c \"${{text//\\/etc\\/coco/{here}/$1/etc}}\"\n"
+        );
+        write_program(&dir.path().join("on"), &on);
+        let dpkg = "#!/bin/sh\nexec /usr/bin/dpkg --root=\"$ROUTER\" --force-script-chrootless \
+                    --force-not-root --log=/dev/null \"$@\"\n";
+        fs::create_dir(dir.path().join("bin")).unwrap();
+        write_program(&dir.path().join("bin/dpkg"), dpkg);
+        for name in NAMES {
+            let state = dir.path().join(name).join("var/lib/dpkg");
+            fs::create_dir_all(state.join("updates")).unwrap();
+            fs::create_dir_all(state.join("info")).unwrap();
+            fs::write(state.join("status"), "").unwrap();
+        }
+        let stores = Marks::of_lines(3, LINES_MAX);
+        Self { dir, routers: Vec::new(), stores, old: version_of(binary()) }
+    }
+
+    /// Runs a text there, as the stages do.
+    #[track_caller]
+    fn on(&self, name: &str, text: &str) {
+        let output = Command::new(self.dir.path().join("on")).args([name, text]).output().unwrap();
+        assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn wait_for_readings(&self) {
@@ -141,7 +165,7 @@ impl Site {
             .expect("bash starts");
         let taken = since.elapsed();
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        println!("STAGE {words:?} {:.1} s\n{said}", taken.as_secs_f64());
+        eprintln!("STAGE {words:?} {:.1} s\n{said}", taken.as_secs_f64());
         assert_eq!(output.status.code(), Some(status), "{words:?}");
         assert!(taken < STAGE_MAX, "{words:?} took {taken:?}");
         said
@@ -180,7 +204,7 @@ impl Site {
             let last = router.coco.stop().ledger;
             assert_eq!(last.shed_in_all(), 0, "{last}");
         }
-        println!("{sent} lines sent, {} arrived, {shed} shed", self.stores.arrived());
+        eprintln!("{sent} lines sent, {} arrived, {shed} shed", self.stores.arrived());
         if shed == 0 {
             self.stores.assert_once_each(sent);
         }
@@ -373,6 +397,49 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
             assert_eq!(tiers[0]["targets"].as_array().map(Vec::len), Some(3), "{tiers}");
         }
     }
+    site.close(0);
+}
+
+/// A package whose maintainer script hands over, as that of Coco does, to the process of a file.
+fn package(dir: &Path, program: &Path) -> PathBuf {
+    let (version, tree) = (version_of(program), dir.join("tree"));
+    fs::create_dir_all(tree.join("DEBIAN")).unwrap();
+    fs::create_dir_all(tree.join("usr/bin")).unwrap();
+    fs::copy(program, tree.join("usr/bin/coco")).unwrap();
+    let control = format!(
+        "Package: coco\nVersion: {version}\nArchitecture: all\nMaintainer: nobody\nDescription: Coco\n"
+    );
+    fs::write(tree.join("DEBIAN/control"), control).unwrap();
+    let script = "#!/bin/sh\n[ ! -f \"$ROUTER/pid\" ] || kill -USR2 \"$(cat \"$ROUTER/pid\")\"\n";
+    write_program(&tree.join("DEBIAN/postinst"), script);
+    let file = dir.join(format!("coco_{version}_all.deb"));
+    let mut build = Command::new("dpkg-deb");
+    let built =
+        build.args(["-Znone", "--root-owner-group", "--build"]).arg(&tree).arg(&file).output();
+    let built = built.expect("dpkg-deb starts");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    fs::remove_dir_all(tree).unwrap();
+    file
+}
+
+#[test]
+fn a_package_is_installed_by_dpkg_which_hands_over_and_goes_back_the_same_way() {
+    let files = folder();
+    let [old, new] = [binary(), faulty_binary()].map(|program| package(files.path(), program));
+    let mut site = Site::start_from(&old, "usr/bin/coco", &[]);
+    let version = version_of(faulty_binary());
+    let tell = |router: &Router, dir: &Path| {
+        fs::write(dir.join(&router.name).join("pid"), router.coco.id().to_string()).unwrap();
+    };
+    tell(&site.routers[0], site.dir.path());
+    site.stage(&["install", new.to_str().unwrap(), &version, "router-1"], 0);
+    site.stage(&["canary", &version], 0);
+    assert_eq!(site.routers[0].goes_on(), 0, "shed");
+    site.routers[0].runs(&version);
+    tell(&site.routers[0], site.dir.path());
+    site.stage(&["rollback"], 0);
+    assert_eq!(site.routers[0].goes_on(), 0, "shed");
+    site.routers[0].runs(&site.old);
     site.close(0);
 }
 
