@@ -115,10 +115,9 @@ verify() {
     status=0
     "$COCO" verify "${verify_more[@]}" "$@" > "$work/verify" || status=$?
     critical=$((status == 2 ? critical + 1 : 0))
-    ((status != 0)) || { say "green: ${*: -1}"; return 0; }
-    if ((critical >= 3 || SECONDS >= deadline)); then
+    if ((status == 0 || critical >= 3 || SECONDS >= deadline)); then
       cat "$work/verify" >&2
-      return 1
+      return $((status != 0))
     fi
     sleep 1
   done
@@ -140,9 +139,10 @@ save() {
 # ROUTER VERSION BEFORE: hands over to it and asks the questions, against numbers from before.
 go_back() {
   local since
-  since=$(date +%s)
   hand_over "$1" "$2" || return 1
   forget "$1"
+  # It has the numbers of the bad one too, which count as before.
+  since=$(($(date +%s) + 1))
   verify 40 --since "$since" --before "$3" --expect-version "$2" "$(url_of "$1")"
 }
 

@@ -58,8 +58,6 @@ mod package;
 mod papers;
 /// The peers alone, with no Coco between them: what the other tests build on.
 mod peers;
-/// The stages of a delivery: upgraded under load and back, and stopped where they must.
-mod pipeline;
 /// What moves between two configurations, as the command line tells it.
 mod plan;
 /// Too many clients, too much to log, no descriptor, no disk, no memory, no name.
@@ -82,6 +80,8 @@ mod runbooks;
 mod spool;
 /// How fast it comes back, and what becomes of it when targets change.
 mod spool_replay;
+/// The stages of a delivery: upgraded under load and back, and stopped where they must.
+mod stages;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
 /// rsyslog reads the log as it is.

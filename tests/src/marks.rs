@@ -112,6 +112,8 @@ fn read_lines(stream: TcpStream, marked: &Marked) {
     while !marked.ending.load(Ordering::Relaxed) {
         match lines.read_until(b'\n', &mut line) {
             Ok(0) => break,
+            // Canaries are Coco's own.
+            Ok(_) if line.starts_with(b"coco.canary.") => line.clear(),
             Ok(_) => {
                 let text = String::from_utf8_lossy(&line);
                 let number = text.split(' ').nth(1).and_then(|text| text.parse().ok());
