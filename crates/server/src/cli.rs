@@ -61,7 +61,7 @@ pub enum Command {
     /// readings for errors that last, targets that get nothing of what is due to them, and a ledger that
     /// does not add up. Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
     Ks(Ks),
-    /// After a deploy: is all well with one router or a fleet? Four questions, half a minute at most
+    /// After a deploy: four questions to one router or a fleet, answered within half a minute
     ///
     /// Is it running? Does a simple query work? Are there bad log messages? Do the metrics deviate? All
     /// routers are asked at once, a canary sample goes through each listener, and the rings must agree.

@@ -50,14 +50,15 @@ pub(super) fn gather(args: &Verify, url: &str, moment: Option<f64>) -> Result<Fa
         let path = format!("/lookup?name={}", utf8_percent_encode(&name, NON_ALPHANUMERIC));
         (name, router.get(&path))
     });
-    let since = moment.map(|moment| format!("&since={moment:.3}")).unwrap_or_default();
-    let (asked_at, log) = (unix_now(), router.get(&format!("/debug/log?level=warn{since}")));
     let path = history::path(args.span(unix_now(), moment), names_of_history(args));
     let history = router.get(&path);
     let owners: BTreeMap<_, _> = owners.into();
     let canary = (!args.no_canary).then(|| canary::send(&mut router, &ledger, &tiers, &owners));
     router.allow(Duration::from_secs(1));
     let later = router.get("/ledger");
+    // Last, as it tells of what the canary met too.
+    let since = moment.map(|moment| format!("&since={moment:.3}")).unwrap_or_default();
+    let (asked_at, log) = (unix_now(), router.get(&format!("/debug/log?level=warn{since}")));
     Ok(Facts {
         url: url.to_owned(),
         asked_at,

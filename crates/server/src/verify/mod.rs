@@ -18,6 +18,7 @@ mod row;
 mod running;
 mod saved;
 mod send;
+mod standing;
 mod table;
 
 use std::{

@@ -10,12 +10,14 @@ use super::{
     canary::{Listener, NAME},
     facts::Facts,
     row::{Question, Row, Rows, short},
+    standing,
 };
 
 /// Looks at the owners of the probe name and at the canaries of one router.
 pub(super) fn rows(facts: &Facts) -> Vec<Row> {
     let mut rows = Rows::new(Question::Query, Some(&facts.url));
     lookup(facts, &mut rows);
+    standing::say(facts, &mut rows);
     match &facts.canary {
         None => rows.not_asked("canary", "switched off by --no-canary"),
         Some(Err(why)) => rows.say("canary", Grade::Unknown, no_canary(why)),

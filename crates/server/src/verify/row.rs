@@ -140,6 +140,11 @@ impl Report {
                 self.first(question, grade)
             ));
         }
+        let lesser = |question: &Question| {
+            let found = self.of(*question).filter(|of| *of != grade && *of != Grade::Ok)?;
+            Some(format!("; also question {}: {found}", question.number()))
+        };
+        text.extend(Question::ALL.iter().filter_map(lesser));
         text.push_str(&format!(" ({routers}, {checks})"));
         text
     }
@@ -205,12 +210,12 @@ mod tests {
             (&[][..], "UNKNOWN:  (1 router, 0 checks)"),
             (
                 &[(Running, ok), (Log, warning), (Log, warning), (Deviation, unknown)],
-                "UNKNOWN: question 4, do the metrics deviate: x: y (1 router, 4 checks)",
+                "UNKNOWN: question 4, do the metrics deviate: x: y; also question 3: WARNING (1 router, 4 checks)",
             ),
             (
                 &[(Query, critical), (Log, critical), (Log, critical), (Deviation, unknown)],
                 "CRITICAL: question 2, does a simple query work: x: y; question 3, are there bad log \
-                 messages: x: y; 1 more (1 router, 4 checks)",
+                 messages: x: y; 1 more; also question 4: UNKNOWN (1 router, 4 checks)",
             ),
         ] {
             assert_eq!(report(rows).summary(), said);
