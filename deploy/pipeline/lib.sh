@@ -123,7 +123,7 @@ verify() {
   done
 }
 
-# FILE ROUTER…: keeps their numbers, which a new process does not have. A router that is ill already is not touched.
+# FILE ROUTER…: keeps their numbers, which a process that is started anew does not have. A router that is ill already is not touched.
 save() {
   local file=$1 urls=() router status=0
   shift

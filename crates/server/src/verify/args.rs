@@ -47,7 +47,7 @@ pub struct Verify {
     /// Keep the numbers of now in a file, for --before
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
-    /// Numbers from before a restart or upgrade, which the new process does not have
+    /// Numbers from before a restart, which the new process does not have; one that took over has them
     ///
     /// What --save has written, or for one router the answer of its /debug/history. Without --since, its
     /// time is the moment to compare around.

@@ -1,4 +1,4 @@
-//! Histories in a file, for the time after a restart: a new process begins its own anew.
+//! Histories in a file, for the time after a restart: a process that nobody hands over to begins its own anew.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
