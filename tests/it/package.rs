@@ -200,7 +200,7 @@ fn upgraded_under_load(site: &Site, lines: &Marks, lists: &Marks) {
     lists.assert_once_each(list_count);
     let journal = site.journal();
     let old = journal.lines().find_map(|line| {
-        line.contains("handed over to process").then(|| line.split_once("ledger=").unwrap().1)
+        line.contains(" handed over process=").then(|| line.split_once("ledger=").unwrap().1)
     });
     let old = Ledger::new(serde_json::from_str(old.expect("its last words")).unwrap());
     for ledger in [old, site.ledger()] {
