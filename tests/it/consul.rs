@@ -292,6 +292,12 @@ fn a_tier_without_a_ring_is_critical_until_it_gets_one() {
         "{}",
         refused.body
     );
+    // Neither does a hand-over.
+    coco.signal(Signal::SIGUSR2);
+    wait_until("the refusal", SOON, || {
+        coco.log().contains("not upgraded, and nothing has changed")
+    });
+    assert_eq!(coco.log().matches("tier carbon has a ring, and").count(), 2, "{}", coco.log());
     assert_eq!(find(&talk, "lookup").run(coco.api()).0, Status::Passing);
     drop(feed);
     coco.settle();

@@ -345,6 +345,14 @@ fn what_is_left_of_a_target_of_an_earlier_configuration_is_told_of_and_can_be_mo
         let said = refused(&["reroute", "--config", file.to_str().unwrap(), option, name]);
         assert!(said.contains("there is no spool of") && said.contains(name), "{said}");
     }
+    // Only root can give a folder away.
+    if nix::unistd::geteuid().is_root() {
+        let give = |user| std::os::unix::fs::chown(dir.path(), Some(user), None).unwrap();
+        give(65534);
+        let said = refused(&["reroute", "--config", file.to_str().unwrap()]);
+        assert!(said.contains("it belongs to the user 65534"), "{said}");
+        give(0);
+    }
     assert!(
         refused(&["dump", "nosuch"]).contains("folder nosuch; `ls` names those that there are")
     );

@@ -260,22 +260,34 @@ fn a_canary_that_is_lost_or_filtered_is_named() {
 }
 
 #[test]
-fn numbers_from_before_an_upgrade_are_compared() {
+fn numbers_from_before_a_restart_are_compared_and_an_upgrade_brings_them_along() {
     let nodes = Nodes::start();
-    let mut coco = Coco::start(&config(&nodes.addresses()));
+    let file =
+        format!("{}[api]\nbind = \"127.0.0.1:{}\"\n", config(&nodes.addresses()), free_port());
+    let mut coco = Coco::start(&file);
     let feed = Feed::start(coco.listener("line-tcp"), 2_000);
     let url = url(&coco);
+    Said::wait_for(0, "OK: 1 router, ", &[&url, WINDOW]);
+    let moment = now().to_string();
+    coco.upgrade();
+    let since = [url.as_str(), WINDOW, "--since", &moment];
+    let said = Said::wait_for(0, "OK: 1 router, ", &since);
+    assert!(said.text.contains(", upgraded ") || said.text.contains("process "), "{}", said.out);
+
     let folder = folder();
     let path = folder.path().join("before.json");
     let path = path.to_str().unwrap();
     Said::wait_for(0, "OK: 1 router, ", &[&url, WINDOW, "--save", path]);
     let moment = now().to_string();
-    coco.upgrade();
+    drop(feed);
+    coco.settle();
+    coco.stop();
+    let coco = Coco::start(&file);
+    let feed = Feed::start(coco.listener("line-tcp"), 2_000);
     let alone = Said::wait_for(3, "give them with --before", &[&url, WINDOW, "--since", &moment]);
     alone.blames("UNKNOWN", DEVIATION);
     let joined = [url.as_str(), WINDOW, "--since", &moment, "--before", path];
-    let said = Said::wait_for(0, "before that as saved", &joined);
-    assert!(said.text.contains(", upgraded ") || said.text.contains("process "), "{}", said.out);
+    Said::wait_for(0, "before that as saved", &joined);
     let moment = now().to_string();
     feed.set(1_000);
     let halved = [url.as_str(), WINDOW, "--since", &moment, "--before", path];

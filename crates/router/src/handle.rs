@@ -6,6 +6,7 @@ use std::{
 };
 
 use coco_wire::names::Names;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     canary::CanarySeen,
@@ -135,6 +136,17 @@ impl Handle {
     /// All fates, exact at one moment, which is a few milliseconds ago at most.
     pub fn ledger(&self) -> Arc<Ledger> {
         Ledger::recent(&self.shared)
+    }
+
+    /// All fates, exact at one moment that is not before this call. Waits some milliseconds where many ask.
+    pub async fn ledger_from_now(&self) -> Arc<Ledger> {
+        let asked = Instant::now();
+        loop {
+            match Ledger::since(&self.shared, asked) {
+                Ok(ledger) => return ledger,
+                Err(left) => sleep(left).await,
+            }
+        }
     }
 
     /// Looks for canaries from now on, for [`canary::ARMED_FOR`](crate::canary::ARMED_FOR). What was seen before

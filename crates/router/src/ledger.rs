@@ -258,9 +258,25 @@ impl Ledger {
         {
             return Arc::clone(ledger);
         }
+        let now = Instant::now();
         let ledger = Arc::new(Self::take(shared));
-        *last = Some((Instant::now(), Arc::clone(&ledger)));
+        *last = Some((now, Arc::clone(&ledger)));
         ledger
+    }
+
+    /// A snapshot that was not begun before `moment`, or how long to wait before asking for it again.
+    pub(crate) fn since(shared: &Shared, moment: Instant) -> Result<Arc<Self>, Duration> {
+        if let Some((at, ledger)) = &*shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            let left = RECENT.saturating_sub(at.elapsed());
+            if *at >= moment {
+                return Ok(Arc::clone(ledger));
+            }
+            if !left.is_zero() {
+                return Err(left);
+            }
+        }
+        Ok(Self::recent(shared))
     }
 
     /// The snapshot of `shared`, taken with the gate shut.

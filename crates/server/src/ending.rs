@@ -104,7 +104,8 @@ impl Service {
         let set = SocketSet { listeners: std::mem::take(&mut held.sockets), services };
         let handle = self.running.handle();
         let upgrades = handle.registry().counter(telemetry::UPGRADES, &[]).get();
-        let past = Past { upgrades, history: self.api.history() };
+        let rings = handle.tiers().iter().map(|tier| tier.name.clone()).collect();
+        let past = Past { upgrades, rings, history: self.api.history() };
         // Nothing is reloaded while `held` lives: what the new process was told stays true.
         program.start(set, past).await
     }

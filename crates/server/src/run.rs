@@ -15,8 +15,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use coco_router::{
-    Bound, Running,
-    plan::Address,
+    Bound, ReloadError, Running,
+    plan::{Address, Plan},
     telemetry::{self, Registry},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -101,6 +101,7 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let upgrade = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notifier = Notifier::from_env();
+    refuse_to_lose_a_ring(&plan, predecessor.as_ref())?;
     let (registry, SocketSet { listeners, services }) = (Registry::default(), sockets);
     let bound = match &predecessor {
         Some(_) => Bound::bind_behind(plan, shards, registry.clone(), listeners)?,
@@ -150,6 +151,15 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     match service.wait(&mut stops, upgrade, &program, &opened).await {
         End::Stop(signal) => service.stop(signal, &mut stops).await,
         End::HandOver(successor) => service.hand_over(successor, &mut stops).await,
+    }
+}
+
+/// As a reload does: a list of targets that has lost its entries must take nothing away.
+fn refuse_to_lose_a_ring(plan: &Plan, predecessor: Option<&Predecessor>) -> anyhow::Result<()> {
+    let rings = predecessor.map(|before| before.past.rings.as_slice()).unwrap_or_default();
+    match plan.ringless.iter().find(|tier| rings.contains(&tier.name)) {
+        Some(tier) => bail!(ReloadError::NoRing(tier.name.clone())),
+        None => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     io::Write,
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -95,9 +96,20 @@ fn dump(directory: &Path, folder: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Opens the spool to change it. Locks the whole of it: a running Coco keeps its own.
+fn open(directory: &Path) -> anyhow::Result<Root<OsDisk>> {
+    let owner = std::fs::metadata(directory)?.uid();
+    // What another user writes there, its Coco could not read.
+    if rustix::process::geteuid().as_raw() != owner {
+        anyhow::bail!(
+            "it belongs to the user {owner}; do this as that user, as by runuser -u coco"
+        );
+    }
+    Ok(Root::open(OsDisk, directory, Arc::new(Budget::new(u64::MAX)))?)
+}
+
 fn drop_folder(directory: &Path, folder: &str) -> anyhow::Result<()> {
-    // Locks the whole spool: a running Coco keeps its own.
-    let root = Root::open(OsDisk, directory, Arc::new(Budget::new(u64::MAX)))?;
+    let root = open(directory)?;
     root.remove(folder).with_context(|| format!("folder {folder}"))
 }
 
@@ -108,7 +120,7 @@ fn reroute(
     tier: Option<&str>,
     target: Option<&str>,
 ) -> anyhow::Result<()> {
-    let root = Root::open(OsDisk, directory, Arc::new(Budget::new(u64::MAX)))?;
+    let root = open(directory)?;
     let listings = coco_spool::ls(&OsDisk, directory)?;
     let held: Vec<_> = listings.iter().filter_map(|listing| listing.name.as_ref()).collect();
     // What is mistyped would look as if nothing were held any more.

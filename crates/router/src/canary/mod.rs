@@ -99,7 +99,9 @@ impl Canaries {
 
     /// Looks for canaries from now on, for [`ARMED_FOR`]. What was seen before is forgotten.
     pub(crate) fn arm(&self) {
-        *self.lock() = Inner { armed_at: Some(Instant::now()), trails: Vec::new() };
+        let mut inner = self.lock();
+        *inner = Inner { armed_at: Some(Instant::now()), trails: Vec::new() };
+        // While it is locked, so that a shard that finds the last time over does not undo it.
         self.armed.store(true, Ordering::Relaxed);
     }
 
@@ -111,7 +113,8 @@ impl Canaries {
 
     #[cold]
     fn is_still_armed(&self) -> bool {
-        let is_armed = self.lock().is_armed();
+        let inner = self.lock();
+        let is_armed = inner.is_armed();
         if !is_armed {
             self.armed.store(false, Ordering::Relaxed);
         }

@@ -141,11 +141,6 @@ fn gauges(handle: &Handle, started_unix: u64, reloaded_unix: Option<u64>) -> Vec
             "Lines of the log that were not written because standard error took none.",
             one(log::dropped()),
         ),
-        (
-            "coco_build_info",
-            "1; the label tells the version.",
-            vec![(vec![("version", VERSION.to_owned())], 1.0)],
-        ),
         ("coco_process_start_time_seconds", "Unix time of the start.", one(started_unix)),
         (
             "coco_last_reload_time_seconds",

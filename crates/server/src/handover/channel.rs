@@ -42,10 +42,13 @@ const READ_BYTES: usize = 64 << 10;
 pub(super) enum Word {
     /// A listening socket, with the address as configured.
     Socket { protocol: String, host: String, port: u16 },
-    /// What the old process has recorded of its numbers.
-    History,
-    /// There are no more of these. So many processes have handed over before.
-    Prepare { upgrades: u64 },
+    /// There are no more of these. So many processes have handed over before, and these tiers have a ring; the body
+    /// is what the old process has recorded of its numbers. (A build that knows less goes by what it knows.)
+    Prepare {
+        upgrades: u64,
+        #[serde(default)]
+        rings: Vec<String>,
+    },
     /// From the new process: it waits for nothing else.
     Ready,
     /// The sockets are read no more; drops of each so far, by inode.

@@ -60,6 +60,8 @@ impl ServiceSocket {
 pub(crate) struct Past {
     /// How many processes have handed over.
     pub(crate) upgrades: u64,
+    /// The tiers that have a ring.
+    pub(crate) rings: Vec<String>,
     /// Its numbers, as [`crate::history::History`] writes them; empty if there are none.
     pub(crate) history: Vec<u8>,
 }

@@ -55,7 +55,6 @@ impl Predecessor {
 
     fn greet(mut channel: Channel) -> anyhow::Result<(Self, SocketSet)> {
         let mut set = SocketSet { listeners: Vec::new(), services: Vec::new() };
-        let mut history = Vec::new();
         loop {
             let Some(Message { word, body, socket }) = channel.receive()? else {
                 bail!("the process before this one has ended");
@@ -71,9 +70,8 @@ impl Predecessor {
                         set.listeners.push(HandedSocket { protocol, address, socket });
                     }
                 }
-                Word::History => history = body,
-                Word::Prepare { upgrades } => {
-                    let past = Past { upgrades: upgrades + 1, history };
+                Word::Prepare { upgrades, rings } => {
+                    let past = Past { upgrades: upgrades + 1, rings, history: body };
                     return Ok((Self { channel, past }, set));
                 }
                 other => bail!("{other:?} comes too early"),
@@ -140,7 +138,7 @@ fn piece(Message { word, body, socket }: Message) -> Option<Piece> {
             Some(Piece::Record(HandedRecord { target, format, samples, payload: body }))
         }
         Word::Done { tier, id } => Some(Piece::Done((tier, id))),
-        Word::Socket { .. } | Word::History | Word::Prepare { .. } | Word::Ready => None,
+        Word::Socket { .. } | Word::Prepare { .. } | Word::Ready => None,
     }
 }
 
@@ -194,11 +192,12 @@ mod tests {
         }
         let (left, right) = UnixStream::pair().unwrap();
         let mut left = Channel::new(left, PATIENCE).unwrap();
-        left.send(&Word::History, b"numbers", None).unwrap();
-        left.send(&Word::Prepare { upgrades: 3 }, b"", None).unwrap();
+        let rings = vec!["carbon".to_owned()];
+        left.send(&Word::Prepare { upgrades: 3, rings }, b"numbers", None).unwrap();
         let (predecessor, set) =
             Predecessor::greet(Channel::new(right, PATIENCE).unwrap()).unwrap();
         assert_eq!(predecessor.past.history, b"numbers");
+        assert_eq!(predecessor.past.rings, ["carbon"]);
         assert_eq!((predecessor.past.upgrades, set.listeners.len()), (4, 0));
     }
 }

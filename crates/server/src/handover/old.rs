@@ -134,10 +134,8 @@ fn prepare(stream: UnixStream, sockets: &SocketSet, past: &Past) -> Result<Chann
         let word = Word::Socket { protocol, host, port: address.port };
         channel.send(&word, b"", Some(socket.as_fd())).map_err(failed)?;
     }
-    if !past.history.is_empty() {
-        channel.send(&Word::History, &past.history, None).map_err(failed)?;
-    }
-    channel.send(&Word::Prepare { upgrades: past.upgrades }, b"", None).map_err(failed)?;
+    let word = Word::Prepare { upgrades: past.upgrades, rings: past.rings.clone() };
+    channel.send(&word, &past.history, None).map_err(failed)?;
     match channel.receive() {
         Ok(Some(message)) if message.word == Word::Ready => Ok(channel),
         Ok(Some(message)) => Err(format!("it said {:?}", message.word)),

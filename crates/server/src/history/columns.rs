@@ -63,12 +63,35 @@ impl Columns {
         }
     }
 
-    /// These snapshots, as another process had them, with the bounds of this one.
+    /// These snapshots, as another process had them, with the bounds of this one; without the series that are in
+    /// none of them, so that names which are gone do not take the places of new ones.
     pub(super) fn adopt(self, snapshots_max: usize) -> Self {
-        let index = self.names.iter().cloned().zip(0..).collect();
-        let mut adopted = Self { snapshots_max, index, ..self };
-        adopted.forget();
+        let Self { before, mut names, rows, .. } = self;
+        names.truncate(SERIES_MAX);
+        let mut is_there = vec![false; names.len()];
+        let mut state = before.clone();
+        for row in &rows {
+            apply(&row.changes, &mut state);
+            is_there.iter_mut().zip(&state).for_each(|(there, code)| *there |= *code > 0);
+        }
+        let mut adopted = Self::new(snapshots_max);
+        let kept = names.into_iter().zip(&is_there).filter(|(_, there)| **there);
+        adopted.names = kept.map(|(name, _)| name).collect();
+        adopted.index = adopted.names.iter().cloned().zip(0..).collect();
+        let mut state = before;
+        for Row { time, changes } in rows {
+            apply(&changes, &mut state);
+            state.resize(is_there.len(), 0);
+            let kept = state.iter().zip(&is_there).filter(|(_, there)| **there);
+            adopted.push_state(time, kept.map(|(code, _)| *code).collect());
+        }
         adopted
+    }
+
+    /// Every series that has a place.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// When the newest one was taken.
@@ -92,16 +115,16 @@ impl Columns {
                 self.left_out += 1;
             }
         }
+        self.push_state(time, state);
+    }
+
+    /// The same with a place for each name.
+    fn push_state(&mut self, time: u64, state: State) {
         self.newest.resize(state.len(), 0);
         let changes = encode(&self.newest, &state);
         self.newest = state;
         self.bytes += changes.len();
         self.rows.push_back(Row { time, changes });
-        self.forget();
-    }
-
-    /// Lets go of the oldest ones beyond the bounds.
-    fn forget(&mut self) {
         while self.rows.len() > self.snapshots_max || self.bytes > BYTES_MAX {
             let Some(oldest) = self.rows.pop_front() else { break };
             self.bytes -= oldest.changes.len();
@@ -163,8 +186,12 @@ fn encode(last: &[u64], next: &[u64]) -> Box<[u8]> {
 fn apply(changes: &[u8], state: &mut State) {
     let (mut rest, mut place) = (changes, 0_usize);
     while let Some((skipped, difference)) = take(&mut rest).zip(take(&mut rest)) {
-        let Ok(skipped) = usize::try_from(skipped) else { return };
-        place += skipped;
+        place =
+            usize::try_from(skipped).map_or(usize::MAX, |skipped| place.saturating_add(skipped));
+        if place >= SERIES_MAX {
+            // Of another build, or damaged.
+            return;
+        }
         if state.len() <= place {
             state.resize(place + 1, 0);
         }
@@ -248,6 +275,22 @@ mod tests {
         assert_eq!(found.left_out, 7);
         assert!(found.times.len() > 100, "{}", found.times.len());
         assert_eq!(found.times.last(), Some(&169));
+    }
+
+    #[test]
+    fn what_another_process_has_written_wrongly_harms_nothing() {
+        let mut columns = Columns::new(5);
+        columns.push(1, named(&[(1, 7), (2, 8)]));
+        // Far beyond all series, and bytes that are none of these rows.
+        let mut changes = Vec::new();
+        put(1 << 50, &mut changes);
+        put(2, &mut changes);
+        columns.rows.push_back(Row { time: 2, changes: changes.into_boxed_slice() });
+        columns.bytes = 1;
+        let adopted = columns.adopt(5);
+        let found = adopted.select(0, |_| true, 100).unwrap();
+        assert_eq!(found.series.len(), 2);
+        assert_eq!(found.series[0].1, [Some(7), Some(7)]);
     }
 
     proptest! {

@@ -188,6 +188,15 @@ mod tests {
         assert_eq!(last("coco.old"), [Some(1), None]);
         assert_eq!(last("coco.new"), [None, Some(2)]);
 
+        // What is in no snapshot any more takes no place.
+        (402..=800).for_each(|n| new.record(n * 1000, &json!({ "n": n })));
+        let third = History::new(second, 0);
+        third.inherit(&new.to_bytes(), 800_500);
+        let found = third.select(0, &from_start, usize::MAX).unwrap();
+        assert_eq!((found.times.len(), found.series.len()), (SNAPSHOTS_MAX, 1));
+        assert_eq!(found.series[0].1.last(), Some(&Some(800)));
+        assert_eq!(third.kept().columns.names(), ["coco.n"]);
+
         let other = History::new(Duration::from_secs(2), 0);
         other.inherit(&old.to_bytes(), 1);
         other.inherit(b"what", 2);
