@@ -197,16 +197,26 @@ impl Service {
 pub(crate) struct Stops {
     terminate: Signal,
     interrupt: Signal,
+    /// Came already.
+    pending: Option<&'static str>,
 }
 
 impl Stops {
     pub(crate) fn new() -> std::io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())?, pending: None })
+    }
+
+    /// Lets one come again, for whoever can do what it asks.
+    pub(crate) fn put_back(&mut self, signal: &'static str) {
+        self.pending = Some(signal);
     }
 
     /// The name of the next one.
     pub(crate) async fn next(&mut self) -> &'static str {
+        if let Some(signal) = self.pending.take() {
+            return signal;
+        }
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

@@ -174,9 +174,19 @@ async fn begin(
     let Some(predecessor) = predecessor else { return Ok((bound.run().await?, None)) };
     registry.counter(telemetry::UPGRADES, &[]).add(predecessor.past.upgrades);
     let (running, inheritance) = bound.run_behind()?;
+    let take_over = predecessor.take_over();
+    tokio::pin!(take_over);
     let estate = tokio::select! {
-        estate = predecessor.take_over() => estate?,
-        signal = stops.next() => bail!("{signal} before this process had taken over"),
+        estate = &mut take_over => estate?,
+        signal = stops.next() => {
+            // The other one may be handing over already: what it holds must not get lost.
+            let estate = tokio::select! {
+                estate = &mut take_over => estate?,
+                signal = stops.next() => bail!("{signal} before this process had taken over"),
+            };
+            stops.put_back(signal);
+            estate
+        }
     };
     Ok((running, Some(estate.settle(inheritance).await)))
 }
