@@ -25,6 +25,9 @@ const LOOKED_AT: [What; 3] = [What::Send, What::Errors, What::Shed];
 /// Series of one kind that get a row of their own.
 const SERIES_MAX: usize = 10;
 
+/// Names of series in one row.
+const NAMED_MAX: usize = 5;
+
 /// The numbers of one router.
 #[derive(Debug)]
 pub(super) struct Numbers {
@@ -144,6 +147,10 @@ impl Judged {
         for (grade, text) in &self.findings.general {
             rows.say(check, *grade, text.clone());
         }
+        if !self.findings.gone.is_empty() {
+            let text = format!("not there any more: {}", listed(&self.findings.gone));
+            rows.not_asked(check, &text);
+        }
         let (mut good, mut said) = (Vec::new(), 0);
         for finding in &self.findings.series {
             match (&finding.level, &finding.judged.newest, finding.grade) {
@@ -228,6 +235,15 @@ impl Judged {
             "history too short: {n1}+{n2} rates before and after, {HALF_MIN}+{HALF_MIN} are needed \
              ({count} series); {help}"
         )
+    }
+}
+
+/// Some of these names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let some = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => some,
+        more => format!("{some}, and {more} more"),
     }
 }
 
@@ -336,6 +352,20 @@ mod tests {
         assert!(rows[1].1.contains("n=60+40") && rows[1].1.contains("as saved"), "{rows:?}");
         let rows = said("", history(800, halved, |_| 0), Some(&saved), 800.0);
         assert_eq!(rows[1].0, Some(Grade::Critical), "{rows:?}");
+    }
+
+    #[test]
+    fn a_target_that_the_new_process_never_had_does_not_count() {
+        let mut history = history(0, steady, |_| 0);
+        history["resets"] = json!([0, 785]);
+        let old = (0..=120).map(|k| (k < 79).then_some(k * 10_000)).collect::<Vec<_>>();
+        for name in ["coco.send.gone:1", "coco.ledger.t.gone:1.shed_loop"] {
+            history["series"][name] = json!(old);
+        }
+        let rows = said("", history, None, 800.0);
+        assert!(rows.iter().all(|(grade, _)| grade.is_none_or(|g| g == Grade::Ok)), "{rows:?}");
+        let gone = rows.iter().filter(|(_, text)| text == "not there any more: gone:1");
+        assert_eq!(gone.map(|(grade, _)| *grade).collect::<Vec<_>>(), [None], "{rows:?}");
     }
 
     #[test]

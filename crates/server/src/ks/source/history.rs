@@ -93,10 +93,15 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         let reading = |(&time, &value)| Reading { time, value, incarnation: incarnation(time) };
         rates(&times.iter().zip(values).map(reading).collect::<Vec<_>>(), interval)
     };
+    let life = resets.last().map_or(0, |&reset| times.partition_point(|&time| time < reset));
+    let all_of = |of: What| {
+        columns
+            .iter()
+            .filter_map(move |(name, values)| Some((shown(of, options, name)?, values)))
+            .partition::<Vec<_>, _>(|(name, values)| !is_gone(&columns, name, values, life))
+    };
     let series_of = |of: What| {
-        let named =
-            columns.iter().filter_map(|(name, values)| Some((shown(of, options, name)?, values)));
-        let named = named.filter(|(name, _)| !is_removed(&columns, name));
+        let named = all_of(of).0.into_iter();
         // A Coco of an older version does not tell what it sheds of a target.
         let named = named.filter(|(name, _)| of != What::Shed || shed(&columns, name).is_some());
         named
@@ -108,6 +113,7 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
             })
             .collect::<Vec<_>>()
     };
+    let gone = all_of(what).1.into_iter().map(|(name, _)| name).collect();
     let targets = if what == What::Errors { series_of(What::Send) } else { Vec::new() };
     Ok(Data {
         interval,
@@ -117,16 +123,25 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         started: number("start_time"),
         series: series_of(what),
         targets,
+        gone,
         residual: columns.get("ledger.residual").cloned().unwrap_or_default(),
         ..Data::default()
     })
 }
 
-/// A reload took the target out: that it gets nothing is meant.
-fn is_removed(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> bool {
+/// A reload took it out, or the process of now, whose readings begin at `life`, never had it: that nothing
+/// comes is meant.
+fn is_gone(
+    columns: &BTreeMap<String, Vec<Option<f64>>>,
+    name: &str,
+    values: &[Option<f64>],
+    life: usize,
+) -> bool {
     const REMOVED: f64 = 3.0;
-    let state = columns.get(&format!("target.{target}.state"));
-    state.and_then(|values| *values.last()?) == Some(REMOVED)
+    let state = columns.get(&format!("target.{name}.state"));
+    let is_removed = state.and_then(|values| *values.last()?) == Some(REMOVED);
+    let newest = values.get(life..).unwrap_or_default();
+    is_removed || (!newest.is_empty() && newest.iter().all(Option::is_none))
 }
 
 /// What fell to a target, over all tiers; without that, all that was accepted.
@@ -198,6 +213,22 @@ mod tests {
         assert_eq!(data.residual, [Some(0.0), Some(0.0), Some(1.0)]);
         assert_eq!((data.newest, data.now, data.started), (20.0, Some(21.0), Some(7.0)));
         assert_eq!(data.kept, Some(3600.0));
+    }
+
+    #[test]
+    fn what_only_a_former_process_had_is_gone() {
+        let json = json!({
+            "interval": 10, "now": 41.0, "times": [0, 10, 20, 30, 40], "resets": [25],
+            "series": {
+                "coco.send.a:1": [0, 10, 20, 0, 10],
+                "coco.send.b:1": [0, 10, 20, null, null],
+                "coco.send.c:1": [null, null, null, 0, null],
+                "coco.target.b:1.state": [1, 1, 3, null, null],
+            },
+        });
+        let data = data(&json, What::Send, &options("")).unwrap();
+        let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
+        assert_eq!((names, data.gone), (vec!["a:1", "c:1"], vec!["b:1".to_owned()]));
     }
 
     #[test]

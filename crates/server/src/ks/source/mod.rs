@@ -34,6 +34,8 @@ pub(crate) struct Data {
     pub(crate) series: Vec<Series>,
     /// Targets beside what is judged, which must not be silent either.
     pub(crate) targets: Vec<Series>,
+    /// Names of series that were there, and are not any more: nothing is to be judged of them.
+    pub(crate) gone: Vec<String>,
     /// What the ledger cannot explain, reading by reading.
     pub(crate) residual: Vec<Option<f64>>,
     /// There are too few readings by nature: only levels can be judged.
