@@ -1,7 +1,7 @@
 //! Canary samples: one through each listener, until its fate is known.
 //!
-//! Invariant: it ends after [`PATIENCE`] and a few requests; a canary is sent to no other process than the
-//! router that is asked. It may be sent many times: it is one sample that says nothing.
+//! Invariant: it ends after [`PATIENCE`] and a few requests; a canary is sent only where the router
+//! surely is, as `send` says. It may be sent many times: it is one sample that says nothing.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     ask::{Asked, Router},
-    send::send_to,
+    send::{Unsent, send_to},
 };
 
 /// Its Graphite name.
@@ -51,7 +51,7 @@ pub(super) struct Listener {
     pub(super) protocol: String,
     pub(super) address: String,
     /// Why nothing could be sent to it.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<Unsent>,
     pub(super) seen: Vec<Seen>,
     /// Each tier that can carry what comes here, with the owners that `/lookup` names.
     pub(super) due: Vec<(String, Vec<String>)>,

@@ -10,6 +10,7 @@ use super::{
     canary::{Listener, NAME},
     facts::Facts,
     row::{Question, Row, Rows, short},
+    send::Unsent,
     standing,
 };
 
@@ -70,10 +71,8 @@ fn judge(listener: &Listener) -> (Grade, String) {
     if let Some(seen) = listener.seen.iter().find(|seen| seen.tier.is_none()) {
         return without_owner(&seen.fate);
     }
-    match &listener.error {
-        Some(why) if why.contains("own machine only") => return (Grade::Unknown, why.clone()),
-        Some(why) => return (Grade::Critical, why.clone()),
-        None => {}
+    if let Some(Unsent { grade, text }) = &listener.error {
+        return (*grade, text.clone());
     }
     if listener.due.is_empty() {
         return (Grade::Warning, "no tier carries what comes here: it is lost".to_owned());
@@ -247,7 +246,8 @@ mod tests {
             let (came, text) = judge(&one);
             assert!(came == grade && text.contains(said), "{one:?}: {came} {text}");
         }
-        let closed = Listener { error: Some("refused".to_owned()), due, ..Listener::default() };
+        let refused = Unsent { grade: Grade::Critical, text: "refused".to_owned() };
+        let closed = Listener { error: Some(refused), due, ..Listener::default() };
         assert_eq!(judge(&closed), (Grade::Critical, "refused".to_owned()));
     }
 
