@@ -198,6 +198,11 @@ fn trouble(data: &Data, what: &str, target: Option<&str>) -> Vec<(Grade, String)
         let whose = target.map(|target| format!(" for {target}")).unwrap_or_default();
         trouble.push((Grade::Unknown, format!("no numbers of {what}{whose}")));
     }
+    if data.left_out > 0 {
+        let count = data.left_out;
+        let why = format!("{count} series have no place in the history: not all can be judged");
+        trouble.push((Grade::Unknown, why));
+    }
     if data.levels_only {
         let why = "only levels were looked at, and they say nothing about changes";
         trouble.push((Grade::Unknown, why.to_owned()));

@@ -124,6 +124,7 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         series: series_of(what),
         targets,
         gone,
+        left_out: json["left_out"].as_u64().unwrap_or_default(),
         residual: columns.get("ledger.residual").cloned().unwrap_or_default(),
         ..Data::default()
     })
@@ -144,11 +145,12 @@ fn is_gone(
     is_removed || (!newest.is_empty() && newest.iter().all(Option::is_none))
 }
 
-/// What fell to a target, over all tiers; without that, all that was accepted.
+/// What fell to a target, over all tiers; all that was accepted if it is not told of any.
 fn due(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> Option<Vec<Option<f64>>> {
     let end = format!(".{target}.offered");
     let offered = sum(columns, |name| name.ends_with(&end));
-    offered.or_else(|| columns.get("filter.accepted").cloned())
+    let is_told = || columns.keys().any(|name| name.ends_with(".offered"));
+    offered.or_else(|| columns.get("filter.accepted").filter(|_| !is_told()).cloned())
 }
 
 /// What was shed of a target, over all tiers and reasons.
@@ -189,7 +191,7 @@ mod tests {
 
     #[test]
     fn targets_come_with_what_is_due_to_them() {
-        let json = json!({
+        let mut json = json!({
             "interval": 10, "incarnation": 7, "start_time": 7, "now": 21.0, "times": [0, 10, 20],
             "series": {
                 "coco.send.a:1": [0, 10, 20],
@@ -203,16 +205,24 @@ mod tests {
                 "coco.ledger.residual": [0, 0, 1],
             },
         });
-        let data = data(&json, What::Send, &options("")).unwrap();
+        let read = |json: &Value| data(json, What::Send, &options("")).unwrap();
+        let data = read(&json);
         let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!(names, ["a:1", "b:1"]);
         let value = |rates: &coco_checks::rates::Rates| rates.rates[0].value;
         assert_eq!(value(&data.series[0].rates), 1.0);
         assert_eq!(value(data.series[0].due.as_ref().unwrap()), 3.0);
-        assert_eq!(value(data.series[1].due.as_ref().unwrap()), 10.0);
+        // What all accepted does not fall to one of which this is not told, where it is told of others.
+        assert_eq!(data.series[1].due, None);
         assert_eq!(data.residual, [Some(0.0), Some(0.0), Some(1.0)]);
         assert_eq!((data.newest, data.now, data.started), (20.0, Some(21.0), Some(7.0)));
-        assert_eq!(data.kept, Some(3600.0));
+        assert_eq!((data.kept, data.left_out), (Some(3600.0), 0));
+        let series = json["series"].as_object_mut().unwrap();
+        series.retain(|name, _| !name.ends_with(".offered"));
+        json["left_out"] = json!(3);
+        let data = read(&json);
+        assert_eq!(value(data.series[1].due.as_ref().unwrap()), 10.0);
+        assert_eq!(data.left_out, 3);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Data {
     pub(crate) targets: Vec<Series>,
     /// Names of series that were there, and are not any more: nothing is to be judged of them.
     pub(crate) gone: Vec<String>,
+    /// Series that the source had no place for, whatever they are.
+    pub(crate) left_out: u64,
     /// What the ledger cannot explain, reading by reading.
     pub(crate) residual: Vec<Option<f64>>,
     /// There are too few readings by nature: only levels can be judged.
