@@ -182,7 +182,7 @@ fn take(answer: &Value, listeners: &mut [Listener]) {
 }
 
 /// Lets some time pass: nobody has the other end.
-fn pause() {
+pub(super) fn pause() {
     let (_kept, nothing) = mpsc::channel::<()>();
     let _timeout: Result<(), mpsc::RecvTimeoutError> = nothing.recv_timeout(LOOK_EVERY);
 }

@@ -88,7 +88,7 @@ impl Numbers {
         let window = args.span(0.0, None).as_secs_f64();
         let judged = LOOKED_AT.into_iter().zip(all).map(|(what, data)| {
             let times = Times { interval: data.interval, window };
-            // The ledger itself was asked, twice.
+            // The ledger itself was asked, and again.
             let data = Data { residual: Vec::new(), ..data };
             let findings = Findings::within(&args.ks(what), data, scope);
             Judged { what, scope, times, joined: self.is_joined, findings }
@@ -106,9 +106,7 @@ impl Numbers {
 fn ledger(residuals: &Result<[i64; 2], String>, rows: &mut Rows<'_>) {
     match residuals {
         Err(why) => rows.say("ledger", Grade::Unknown, why),
-        Ok([_, 0] | [0, _]) => {
-            rows.say("ledger", Grade::Ok, "residual 0: each sample has its fate")
-        }
+        Ok([_, 0]) => rows.say("ledger", Grade::Ok, "residual 0: each sample has its fate"),
         Ok([_, residual]) => {
             let text = format!("residual {residual}: Coco lost count, which is a fault of it");
             rows.say("ledger", Grade::Critical, text);
@@ -366,6 +364,17 @@ mod tests {
         assert!(rows.iter().all(|(grade, _)| grade.is_none_or(|g| g == Grade::Ok)), "{rows:?}");
         let gone = rows.iter().filter(|(_, text)| text == "not there any more: gone:1");
         assert_eq!(gone.map(|(grade, _)| *grade).collect::<Vec<_>>(), [None], "{rows:?}");
+    }
+
+    #[test]
+    fn what_the_ledger_does_not_explain_in_the_end_is_critical() {
+        for (residuals, grade) in
+            [([0, 0], Grade::Ok), ([3, 0], Grade::Ok), ([0, 3], Grade::Critical)]
+        {
+            let mut rows = Rows::new(Question::Deviation, None);
+            ledger(&Ok(residuals), &mut rows);
+            assert_eq!(rows.rows[0].grade, Some(grade), "{residuals:?}");
+        }
     }
 
     #[test]
