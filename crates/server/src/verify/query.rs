@@ -71,7 +71,7 @@ fn judge(listener: &Listener) -> (Grade, String) {
     if let Some(seen) = listener.seen.iter().find(|seen| seen.tier.is_none()) {
         return without_owner(&seen.fate);
     }
-    if let Some(Unsent { grade, text }) = &listener.error {
+    if let Some(Unsent { grade, text, .. }) = &listener.error {
         return (*grade, text.clone());
     }
     if listener.due.is_empty() {
@@ -255,7 +255,8 @@ mod tests {
             let (came, text) = judge(&one);
             assert!(came == grade && text.contains(said), "{one:?}: {came} {text}");
         }
-        let refused = Unsent { grade: Grade::Critical, text: "refused".to_owned() };
+        let refused =
+            Unsent { grade: Grade::Critical, text: "refused".to_owned(), is_final: false };
         let closed = Listener { error: Some(refused), due, ..Listener::default() };
         assert_eq!(judge(&closed), (Grade::Critical, "refused".to_owned()));
     }

@@ -4,7 +4,7 @@
 //! a listener that is elsewhere is not tried, as another process may be there.
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
     time::Duration,
 };
@@ -21,18 +21,23 @@ use crate::ks::unix_now;
 /// Longest time until a listener takes a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Longest time that one canary takes: for the connection, and for what is written to it.
+pub(super) const SEND_MAX: Duration = CONNECT_TIMEOUT.saturating_mul(2);
+
 /// Why nothing was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Unsent {
     /// Critical where the listener is at fault; unknown where it was not even tried.
     pub(super) grade: Grade,
     pub(super) text: String,
+    /// Another try takes as long, or comes to the same.
+    pub(super) is_final: bool,
 }
 
 impl Unsent {
     /// It was not tried.
     pub(super) fn untried(text: String) -> Self {
-        Self { grade: Grade::Unknown, text }
+        Self { grade: Grade::Unknown, text, is_final: true }
     }
 }
 
@@ -42,6 +47,7 @@ pub(super) fn send_to(host: &str, protocol: &str, address: &str) -> Result<(), U
     let send = |error: std::io::Error| Unsent {
         grade: Grade::Critical,
         text: format!("cannot send to {place}: {error}"),
+        is_final: matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock),
     };
     let now = format!("{:.0}", unix_now().floor());
     let line = format!("{NAME} 1 {now}\n");
