@@ -38,13 +38,7 @@ pub fn check(args: &Check) -> anyhow::Result<()> {
     let body = client::get(url, "/tiers")?;
     let running: Vec<Value> = serde_json::from_reader(body)
         .with_context(|| format!("{url}/tiers is not that of a Coco"))?;
-    // There a tier without a ring is listed too, with nothing in it.
-    let has_ring = |tier: &Value| !tier["digest"].is_null();
-    let (mut running, without): (Vec<_>, Vec<_>) = running.into_iter().partition(has_ring);
-    let is_meant =
-        |tier: &Value| config.plan.ringless.iter().any(|meant| tier["name"] == meant.name.as_str());
-    running.extend(without.into_iter().filter(|tier| !is_meant(tier)));
-    let differences = differences(&config.plan.tiers, &running);
+    let differences = differences(&config, &running);
     if differences.is_empty() {
         println!("{url}: the same tiers, rings and targets");
         return Ok(());
@@ -79,17 +73,24 @@ fn rules(tier: &TierPlan) -> String {
 }
 
 /// What a running Coco has otherwise than the file, in words.
-pub(crate) fn differences(tiers: &[TierPlan], running: &[Value]) -> Vec<String> {
+pub(crate) fn differences(config: &Config, running: &[Value]) -> Vec<String> {
+    let (tiers, ringless) = (&config.plan.tiers, &config.plan.ringless);
     let mut differences = Vec::new();
+    // There a tier without a ring is listed too, with nothing in it.
+    let is_meant = |other: &&Value| {
+        other["digest"].is_null()
+            && ringless.iter().any(|meant| other["name"] == meant.name.as_str())
+    };
+    let running = || running.iter().filter(|other| !is_meant(other));
     for tier in tiers {
         let name = &tier.name;
-        match running.iter().find(|other| other["name"] == name.as_str()) {
+        match running().find(|other| other["name"] == name.as_str()) {
             None => differences.push(format!("tier {name} is not there")),
             Some(other) => differences.extend(difference(tier, other)),
         }
     }
     let known = |other: &&Value| tiers.iter().any(|tier| other["name"] == tier.name.as_str());
-    for other in running.iter().filter(|other| !known(other)) {
+    for other in running().filter(|other| !known(other)) {
         differences.push(format!("tier {} is there, and not in the file", text(&other["name"])));
     }
     differences

@@ -33,6 +33,8 @@ pub(crate) struct Findings {
     pub(crate) general: Vec<(Grade, String)>,
     /// The series, the worst first.
     pub(crate) series: Vec<Finding>,
+    /// Names of series that are not there any more.
+    pub(crate) gone: Vec<String>,
     /// The process began anew in the window, so long ago.
     pub(crate) restarted: Option<String>,
     /// The rule, when there was something to judge.
@@ -107,7 +109,7 @@ impl Findings {
         let context = Context { args, data: &data, rule, window, moment: scope.moment, restarted };
         findings.series = data.series.iter().map(|series| context.finding(series)).collect();
         findings.series.sort_by(worst_first);
-        Self { from: data.from, interval: data.interval, ..findings }
+        Self { from: data.from, interval: data.interval, gone: data.gone, ..findings }
     }
 
     /// The most pressing grade of all.
@@ -142,6 +144,9 @@ impl Findings {
         }
         for (grade, why) in &self.general {
             say(format!("{grade}: {why}"));
+        }
+        for name in &self.gone {
+            say(format!("{name} is not there any more"));
         }
         for finding in &self.series {
             say(format!("{}: {}", finding.grade, finding.text));
@@ -187,9 +192,16 @@ fn trouble(data: &Data, what: &str, target: Option<&str>) -> Vec<(Grade, String)
     let silent = data.targets.iter().filter(|series| is_silent(series));
     trouble
         .extend(silent.map(|series| (Grade::Critical, silence(&format!("send {}", series.name)))));
-    if data.series.is_empty() {
+    if let ([], [gone, ..]) = (&data.series[..], &data.gone[..]) {
+        trouble.push((Grade::Unknown, format!("{what} {gone} is not there any more")));
+    } else if data.series.is_empty() {
         let whose = target.map(|target| format!(" for {target}")).unwrap_or_default();
         trouble.push((Grade::Unknown, format!("no numbers of {what}{whose}")));
+    }
+    if data.left_out > 0 {
+        let count = data.left_out;
+        let why = format!("{count} series have no place in the history: not all can be judged");
+        trouble.push((Grade::Unknown, why));
     }
     if data.levels_only {
         let why = "only levels were looked at, and they say nothing about changes";

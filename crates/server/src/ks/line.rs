@@ -260,6 +260,8 @@ mod tests {
         assert_eq!(unknown("--target t", data(vec![])), "no numbers of send for t");
         let stale = Data { now: Some(900.0), ..data(vec![series("a", 1, 1.0)]) };
         assert_eq!(unknown("", stale), "the newest number is 5m old");
+        let left_out = Data { left_out: 2, ..data(vec![series("a", 1, 1.0)]) };
+        assert!(unknown("", left_out).starts_with("2 series have no place in the history"));
         let levels_only = Data { levels_only: true, ..data(vec![short()]) };
         assert!(unknown("", levels_only).starts_with("only levels were looked at"));
         assert_eq!(

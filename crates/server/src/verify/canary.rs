@@ -1,7 +1,7 @@
 //! Canary samples: one through each listener, until its fate is known.
 //!
-//! Invariant: it ends after [`PATIENCE`] and a few requests; a canary is sent to no other process than the
-//! router that is asked. It may be sent many times: it is one sample that says nothing.
+//! Invariant: it ends after [`PATIENCE`] and a few requests; a canary is sent only where the router
+//! surely is, as `send` says. It may be sent many times: it is one sample that says nothing.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     ask::{Asked, Router},
-    send::send_to,
+    send::{SEND_MAX, Unsent, send_to},
 };
 
 /// Its Graphite name.
@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two looks at it, and two canaries.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// Why a listener was not tried.
+const NO_TIME: &str = "not tried: the listeners before it took all the time";
+
 /// Its identifier in collectd's protocol.
 pub(super) fn identifier() -> String {
     format!("{HOST}/{PLUGIN}/{TYPE}")
@@ -51,7 +54,7 @@ pub(super) struct Listener {
     pub(super) protocol: String,
     pub(super) address: String,
     /// Why nothing could be sent to it.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<Unsent>,
     pub(super) seen: Vec<Seen>,
     /// Each tier that can carry what comes here, with the owners that `/lookup` names.
     pub(super) due: Vec<(String, Vec<String>)>,
@@ -74,6 +77,11 @@ impl Listener {
             sent.count() == targets.len()
         };
         without_owner || (!self.due.is_empty() && self.due.iter().all(is_there))
+    }
+
+    /// Another canary may tell more.
+    fn is_open(&self) -> bool {
+        !self.is_done() && !self.error.as_ref().is_some_and(|error| error.is_final)
     }
 
     /// What became of the canary for this target.
@@ -103,21 +111,35 @@ pub(super) fn send(
     for listener in &mut listeners {
         listener.due = due(tiers, owners, &listener.protocol)?;
     }
-    router.allow(PATIENCE + LOOK_EVERY);
+    router.allow(PATIENCE + SEND_MAX + LOOK_EVERY);
     router.post("/debug/canary")?;
     let (started, host) = (Instant::now(), router.place().to_owned());
     loop {
-        for listener in &mut listeners {
-            if !listener.is_done() {
-                listener.error = send_to(&host, &listener.protocol, &listener.address).err();
-            }
-        }
+        offer(
+            &mut listeners,
+            || started.elapsed() > PATIENCE,
+            |protocol, address| send_to(&host, protocol, address),
+        );
         pause();
         let answer = router.get("/debug/canary")?;
         take(&answer, &mut listeners);
-        if listeners.iter().all(Listener::is_done) || started.elapsed() > PATIENCE {
+        if !listeners.iter().any(Listener::is_open) || started.elapsed() > PATIENCE {
             return Ok(Canary { listeners });
         }
+    }
+}
+
+/// Sends to each listener that is open to it, as long as there is time.
+fn offer(
+    listeners: &mut [Listener],
+    is_late: impl Fn() -> bool,
+    send: impl Fn(&str, &str) -> Result<(), Unsent>,
+) {
+    for listener in listeners.iter_mut().filter(|listener| listener.is_open()) {
+        if is_late() {
+            break;
+        }
+        listener.error = send(&listener.protocol, &listener.address).err();
     }
 }
 
@@ -129,6 +151,7 @@ fn listeners(ledger: &Value) -> Vec<Listener> {
         .map(|row| Listener {
             protocol: text(&row["protocol"]),
             address: text(&row["address"]),
+            error: Some(Unsent { is_final: false, ..Unsent::untried(NO_TIME.to_owned()) }),
             ..Listener::default()
         })
         .collect()
@@ -182,7 +205,7 @@ fn take(answer: &Value, listeners: &mut [Listener]) {
 }
 
 /// Lets some time pass: nobody has the other end.
-fn pause() {
+pub(super) fn pause() {
     let (_kept, nothing) = mpsc::channel::<()>();
     let _timeout: Result<(), mpsc::RecvTimeoutError> = nothing.recv_timeout(LOOK_EVERY);
 }
@@ -238,5 +261,25 @@ mod tests {
         listeners[0].seen.clear();
         take(&seen(None, "", "filtered"), &mut listeners);
         assert!(listeners[0].is_done());
+    }
+
+    #[test]
+    fn a_listener_that_takes_no_connection_is_tried_once() {
+        let row = |port: u32| json!({"protocol": "line-tcp", "address": format!("a:{port}")});
+        let ledger = json!({"listeners": [row(1), row(2), row(3)]});
+        let mut listeners = listeners(&ledger);
+        let sent = std::cell::RefCell::new(Vec::new());
+        let send = |_: &str, address: &str| {
+            sent.borrow_mut().push(address.to_owned());
+            match address {
+                "a:1" => Err(Unsent::untried("timed out".to_owned())),
+                _ => Ok(()),
+            }
+        };
+        offer(&mut listeners, || sent.borrow().len() == 2, send);
+        offer(&mut listeners, || sent.borrow().len() == 3, send);
+        assert_eq!(*sent.borrow(), ["a:1", "a:2", "a:2"]);
+        let errors = listeners.iter().map(|listener| listener.error.as_ref().map(|e| &*e.text));
+        assert_eq!(errors.collect::<Vec<_>>(), [Some("timed out"), None, Some(NO_TIME)]);
     }
 }

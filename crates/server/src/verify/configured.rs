@@ -16,7 +16,7 @@ pub(super) fn say(facts: &Facts, config: &Config, rows: &mut Rows<'_>) {
     match (&facts.tiers, &facts.ledgers[0]) {
         (Ok(tiers), Ok(ledger)) => {
             let running = tiers.as_array().cloned().unwrap_or_default();
-            let mut wrong = differences(&config.plan.tiers, &running);
+            let mut wrong = differences(config, &running);
             let bound = in_force(ledger);
             for wanted in config.plan.listeners.iter().filter(|wanted| !is_bound(wanted, &bound)) {
                 let protocol = protocol(wanted.protocol);
@@ -126,6 +126,18 @@ mod tests {
                 }
             }
         }
+        // A tier that is meant to have no ring is there without one.
+        let mut facts = bound("127.0.0.1:2003");
+        let both = facts.tiers.as_mut().unwrap().as_array_mut().unwrap();
+        both.push(json!({"name": "none", "digest": null, "ids": [], "targets": []}));
+        let ringless = format!(
+            "{}[tiers.none]\nprotocol = \"embedded\"\ntargets = []\n",
+            file("127.0.0.1:2003")
+        );
+        let rows = said("", &facts, Some(&ringless));
+        assert_eq!(worst(&rows).0, Grade::Ok, "{rows:?}");
+        let rows = said("", &facts, Some(&file("127.0.0.1:2003")));
+        assert!(worst(&rows).1.contains("tier none is there, and not in the file"), "{rows:?}");
         let rows = said("", &bound("127.0.0.1:2003"), Some("[nonsense]"));
         assert_eq!(worst(&rows).0, Grade::Unknown);
     }

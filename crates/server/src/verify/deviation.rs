@@ -25,6 +25,9 @@ const LOOKED_AT: [What; 3] = [What::Send, What::Errors, What::Shed];
 /// Series of one kind that get a row of their own.
 const SERIES_MAX: usize = 10;
 
+/// Names of series in one row.
+const NAMED_MAX: usize = 5;
+
 /// The numbers of one router.
 #[derive(Debug)]
 pub(super) struct Numbers {
@@ -33,14 +36,28 @@ pub(super) struct Numbers {
     data: Result<Vec<Data>, String>,
     /// What the ledger does not explain, before the canary and after it.
     residuals: Result<[i64; 2], String>,
-    /// Numbers of another process are in front of these.
-    is_joined: bool,
+    before: Before,
+}
+
+/// What `--before` gave for a router.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Before {
+    NotGiven,
+    /// Others only.
+    Lacking,
+    /// It is in front of what is judged.
+    Joined,
 }
 
 impl Numbers {
     /// Reads them, with what was saved in front.
     pub(super) fn read(args: &Verify, facts: &Facts, saved: Option<&Saved>) -> Self {
-        let before = saved.and_then(|saved| saved.of_router(&facts.url));
+        let old = saved.and_then(|saved| saved.of_router(&facts.url));
+        let before = match (saved, old) {
+            (None, _) => Before::NotGiven,
+            (Some(_), None) => Before::Lacking,
+            (Some(_), Some(_)) => Before::Joined,
+        };
         let read = |json: &Value| {
             let data = |what: What| {
                 history::data(json, what, &args.ks(what).options).map_err(|e| format!("{e:#}"))
@@ -48,7 +65,7 @@ impl Numbers {
             LOOKED_AT.into_iter().map(data).collect::<Result<Vec<_>, String>>()
         };
         let data = facts.history.as_ref().map_err(Clone::clone).and_then(read);
-        let old = before.map(read).transpose();
+        let old = old.map(read).transpose();
         let data = match (data, old) {
             (Ok(mut data), Ok(Some(old))) => {
                 data.iter_mut().zip(&old).for_each(|(new, old)| new.join(old));
@@ -63,7 +80,7 @@ impl Numbers {
         };
         let [first, second] = &facts.ledgers;
         let residuals = residual(first).and_then(|first| Ok([first, residual(second)?]));
-        Self { url: facts.url.clone(), data, residuals, is_joined: before.is_some() }
+        Self { url: facts.url.clone(), data, residuals, before }
     }
 
     /// How many series are tested.
@@ -75,6 +92,10 @@ impl Numbers {
     pub(super) fn rows(self, args: &Verify, scope: Scope) -> Vec<Row> {
         let mut rows = Rows::new(Question::Deviation, Some(&self.url));
         ledger(&self.residuals, &mut rows);
+        if self.before == Before::Lacking {
+            let why = "--before has no numbers of this router: was it saved by the same URL?";
+            rows.say("before", Grade::Unknown, why);
+        }
         let all = match self.data {
             Ok(all) => all,
             Err(why) => {
@@ -85,10 +106,10 @@ impl Numbers {
         let window = args.span(0.0, None).as_secs_f64();
         let judged = LOOKED_AT.into_iter().zip(all).map(|(what, data)| {
             let times = Times { interval: data.interval, window };
-            // The ledger itself was asked, twice.
+            // The ledger itself was asked, and again.
             let data = Data { residual: Vec::new(), ..data };
             let findings = Findings::within(&args.ks(what), data, scope);
-            Judged { what, scope, times, joined: self.is_joined, findings }
+            Judged { what, scope, times, before: self.before, findings }
         });
         let judged: Vec<Judged> = judged.collect();
         judged.iter().for_each(|judged| judged.say(&mut rows));
@@ -103,9 +124,7 @@ impl Numbers {
 fn ledger(residuals: &Result<[i64; 2], String>, rows: &mut Rows<'_>) {
     match residuals {
         Err(why) => rows.say("ledger", Grade::Unknown, why),
-        Ok([_, 0] | [0, _]) => {
-            rows.say("ledger", Grade::Ok, "residual 0: each sample has its fate")
-        }
+        Ok([_, 0]) => rows.say("ledger", Grade::Ok, "residual 0: each sample has its fate"),
         Ok([_, residual]) => {
             let text = format!("residual {residual}: Coco lost count, which is a fault of it");
             rows.say("ledger", Grade::Critical, text);
@@ -134,7 +153,7 @@ struct Judged {
     what: What,
     scope: Scope,
     times: Times,
-    joined: bool,
+    before: Before,
     findings: Findings,
 }
 
@@ -144,13 +163,14 @@ impl Judged {
         for (grade, text) in &self.findings.general {
             rows.say(check, *grade, text.clone());
         }
-        let (mut good, mut said) = (Vec::new(), 0);
+        if !self.findings.gone.is_empty() {
+            let text = format!("not there any more: {}", listed(&self.findings.gone));
+            rows.not_asked(check, &text);
+        }
+        let (mut good, mut new, mut said) = (Vec::new(), Vec::new(), 0);
         for finding in &self.findings.series {
             match (&finding.level, &finding.judged.newest, finding.grade) {
-                (None, Err(few), _) if self.is_new(few) => good.push(format!(
-                    "{check} {}: not there before, nothing to compare",
-                    finding.name
-                )),
+                (None, Err(few), _) if self.is_new(few) => new.push(finding.name.clone()),
                 (None, Err(_), _) => {}
                 (None, Ok(_), Grade::Ok) => good.push(finding.text.clone()),
                 (_, _, grade) if said < SERIES_MAX => {
@@ -163,6 +183,10 @@ impl Judged {
         if said > SERIES_MAX {
             let more = format!("{} more are wrong", said - SERIES_MAX);
             rows.say(check, self.findings.grade(), more);
+        }
+        if !new.is_empty() {
+            let text = format!("not there before, nothing to compare: {}", listed(&new));
+            rows.not_asked(check, &text);
         }
         if let Some(first) = good.first() {
             let all = match good.len() {
@@ -192,9 +216,9 @@ impl Judged {
     }
 
     fn restarted(&self) -> String {
-        match (&self.findings.restarted, self.joined) {
-            (Some(restarted), true) => format!("; {restarted}, before that as saved"),
-            (Some(restarted), false) => format!("; {restarted}"),
+        match (&self.findings.restarted, self.before) {
+            (Some(restarted), Before::Joined) => format!("; {restarted}, before that as saved"),
+            (Some(restarted), _) => format!("; {restarted}"),
             (None, _) => String::new(),
         }
     }
@@ -220,7 +244,13 @@ impl Judged {
                     Some(restarted) => format!("{restarted}, and its history with it"),
                     None => "there is too little before --since".to_owned(),
                 };
-                format!("{why}; --save the numbers before a deploy, and give them with --before")
+                match self.before {
+                    Before::NotGiven => format!(
+                        "{why}; --save the numbers before a deploy, and give them with --before"
+                    ),
+                    Before::Lacking => format!("{why}, and --before has none of this router"),
+                    Before::Joined => format!("{why}, and --before has too little too"),
+                }
             }
             Some(_) => wait(missing(n2)),
         };
@@ -228,6 +258,15 @@ impl Judged {
             "history too short: {n1}+{n2} rates before and after, {HALF_MIN}+{HALF_MIN} are needed \
              ({count} series); {help}"
         )
+    }
+}
+
+/// Some of these names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let some = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => some,
+        more => format!("{some}, and {more} more"),
     }
 }
 
@@ -336,6 +375,62 @@ mod tests {
         assert!(rows[1].1.contains("n=60+40") && rows[1].1.contains("as saved"), "{rows:?}");
         let rows = said("", history(800, halved, |_| 0), Some(&saved), 800.0);
         assert_eq!(rows[1].0, Some(Grade::Critical), "{rows:?}");
+    }
+
+    #[test]
+    fn what_was_saved_and_is_not_there_is_named() {
+        let mut old = history(0, steady, |_| 0);
+        old["series"]["coco.send.gone:1"] = old["series"]["coco.send.a:1"].clone();
+        let file = |url: &str| json!({"saved_at": 795.0, "routers": {url: old}}).to_string();
+        let folder = tempfile::tempdir().unwrap();
+        let saved = |url: &str| {
+            let path = folder.path().join("before.json");
+            std::fs::write(&path, file(url)).unwrap();
+            Saved::read(&path, &["http://a:1".to_owned()]).unwrap()
+        };
+        let rows = said("", history(800, steady, |_| 0), Some(&saved("http://a:1")), 800.0);
+        assert!(rows.contains(&(None, "not there any more: gone:1".to_owned())), "{rows:?}");
+        let rows = said("", history(800, steady, |_| 0), Some(&saved("http://b:1")), 800.0);
+        let unknown = rows.iter().filter(|(grade, _)| *grade == Some(Grade::Unknown));
+        let texts: Vec<_> = unknown.map(|(_, text)| text.as_str()).collect();
+        assert!(texts[0].starts_with("--before has no numbers of this router"), "{texts:?}");
+        assert!(texts[1].ends_with("--before has none of this router"), "{texts:?}");
+    }
+
+    #[test]
+    fn what_was_not_there_before_is_not_called_good() {
+        let mut history = history(0, steady, |_| 0);
+        let new = (0..=120).map(|k| (k > 82).then_some(k * 10_000)).collect::<Vec<_>>();
+        history["series"]["coco.send.new:1"] = json!(new);
+        let rows = said("", history, None, 800.0);
+        let text = "not there before, nothing to compare: new:1".to_owned();
+        assert!(rows.contains(&(None, text)), "{rows:?}");
+        assert!(rows[1..].iter().all(|(_, text)| !text.contains("2 series")), "{rows:?}");
+    }
+
+    #[test]
+    fn a_target_that_the_new_process_never_had_does_not_count() {
+        let mut history = history(0, steady, |_| 0);
+        history["resets"] = json!([0, 785]);
+        let old = (0..=120).map(|k| (k < 79).then_some(k * 10_000)).collect::<Vec<_>>();
+        for name in ["coco.send.gone:1", "coco.ledger.t.gone:1.shed_loop"] {
+            history["series"][name] = json!(old);
+        }
+        let rows = said("", history, None, 800.0);
+        assert!(rows.iter().all(|(grade, _)| grade.is_none_or(|g| g == Grade::Ok)), "{rows:?}");
+        let gone = rows.iter().filter(|(_, text)| text == "not there any more: gone:1");
+        assert_eq!(gone.map(|(grade, _)| *grade).collect::<Vec<_>>(), [None], "{rows:?}");
+    }
+
+    #[test]
+    fn what_the_ledger_does_not_explain_in_the_end_is_critical() {
+        for (residuals, grade) in
+            [([0, 0], Grade::Ok), ([3, 0], Grade::Ok), ([0, 3], Grade::Critical)]
+        {
+            let mut rows = Rows::new(Question::Deviation, None);
+            ledger(&Ok(residuals), &mut rows);
+            assert_eq!(rows.rows[0].grade, Some(grade), "{residuals:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::ks::{What, history, unix_now};
 
+/// So often a ledger that does not add up is asked for again: a sample may have been between two counts.
+const LEDGER_AGAIN: usize = 2;
+
 /// The answers of one router.
 #[derive(Debug)]
 pub(super) struct Facts {
@@ -22,7 +25,7 @@ pub(super) struct Facts {
     pub(super) livez: Result<(bool, Value), String>,
     pub(super) readyz: Result<(bool, Value), String>,
     pub(super) tiers: Asked,
-    /// Before the canary, and after it.
+    /// Before the canary, and after it; again if that one did not add up.
     pub(super) ledgers: [Asked; 2],
     /// The owners of each name of a canary.
     pub(super) owners: BTreeMap<String, Asked>,
@@ -55,7 +58,14 @@ pub(super) fn gather(args: &Verify, url: &str, moment: Option<f64>) -> Result<Fa
     let owners: BTreeMap<_, _> = owners.into();
     let canary = (!args.no_canary).then(|| canary::send(&mut router, &ledger, &tiers, &owners));
     router.allow(Duration::from_secs(1));
-    let later = router.get("/ledger");
+    let mut later = router.get("/ledger");
+    for _ in 0..LEDGER_AGAIN {
+        if later.as_ref().map_or(true, |ledger| ledger["residual"] == 0) {
+            break;
+        }
+        canary::pause();
+        later = router.get("/ledger");
+    }
     // Last, as it tells of what the canary met too.
     let since = moment.map(|moment| format!("&since={moment:.3}")).unwrap_or_default();
     let (asked_at, log) = (unix_now(), router.get(&format!("/debug/log?level=warn{since}")));

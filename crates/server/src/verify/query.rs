@@ -10,6 +10,7 @@ use super::{
     canary::{Listener, NAME},
     facts::Facts,
     row::{Question, Row, Rows, short},
+    send::Unsent,
     standing,
 };
 
@@ -70,10 +71,8 @@ fn judge(listener: &Listener) -> (Grade, String) {
     if let Some(seen) = listener.seen.iter().find(|seen| seen.tier.is_none()) {
         return without_owner(&seen.fate);
     }
-    match &listener.error {
-        Some(why) if why.contains("own machine only") => return (Grade::Unknown, why.clone()),
-        Some(why) => return (Grade::Critical, why.clone()),
-        None => {}
+    if let Some(Unsent { grade, text, .. }) = &listener.error {
+        return (*grade, text.clone());
     }
     if listener.due.is_empty() {
         return (Grade::Warning, "no tier carries what comes here: it is lost".to_owned());
@@ -154,7 +153,12 @@ pub(super) fn rings(all: &[(&str, &Asked)]) -> Vec<Row> {
         rows.say("rings agree", Grade::Unknown, "no router has told of a tier");
     }
     let mut agree = Vec::new();
-    for (tier, _) in tiers.iter().filter(|(_, placements)| placements.len() == 1) {
+    for (tier, placements) in tiers.iter().filter(|(_, placements)| placements.len() == 1) {
+        if placements.keys().any(|what| what.starts_with(NO_RING)) {
+            let text = format!("tier {tier} has no ring at any router: nothing to compare");
+            rows.say("rings agree", Grade::Unknown, text);
+            continue;
+        }
         match elsewhere(&known, tier) {
             None => agree.push(*tier),
             Some(text) => rows.say("rings agree", Grade::Critical, text),
@@ -189,6 +193,9 @@ fn elsewhere(known: &[(&str, &Value)], name: &str) -> Option<String> {
     Some(format!("tier {name}: target {id} is {}", who.collect::<Vec<_>>().join(", ")))
 }
 
+/// The placement of a tier that places nothing.
+const NO_RING: &str = "no ring";
+
 /// All that decides in a tier. The epoch does not: it counts the changes that one process has seen.
 fn placement(tiers: &Value, name: &str) -> String {
     let mut tiers = tiers.as_array().into_iter().flatten();
@@ -196,7 +203,8 @@ fn placement(tiers: &Value, name: &str) -> String {
         return "not there".to_owned();
     };
     let text = |key: &str| tier[key].as_str().unwrap_or("unknown");
-    let mut what = format!("digest {}", text("digest"));
+    let digest = tier["digest"].as_str();
+    let mut what = digest.map_or_else(|| NO_RING.to_owned(), |digest| format!("digest {digest}"));
     for (key, usual) in
         [("protocol", None), ("proto", None), ("key", None), ("names", Some("sorted-tags"))]
     {
@@ -247,7 +255,9 @@ mod tests {
             let (came, text) = judge(&one);
             assert!(came == grade && text.contains(said), "{one:?}: {came} {text}");
         }
-        let closed = Listener { error: Some("refused".to_owned()), due, ..Listener::default() };
+        let refused =
+            Unsent { grade: Grade::Critical, text: "refused".to_owned(), is_final: false };
+        let closed = Listener { error: Some(refused), due, ..Listener::default() };
         assert_eq!(judge(&closed), (Grade::Critical, "refused".to_owned()));
     }
 
@@ -277,6 +287,11 @@ mod tests {
         };
         let rows = said(&[("http://x:1", &at("p:1")), ("http://y:1", &at("q:1"))]);
         assert_eq!(rows[0].1, "tier a: target i is at p:1 for x:1, at q:1 for y:1");
+        let none = Ok(json!([{"name": "a", "digest": null, "names": "sorted"}]));
+        let rows = said(&[("http://x:1", &none), ("http://y:1", &none)]);
+        assert!(rows.len() == 1 && rows[0].0 == Some(Grade::Unknown), "{rows:?}");
+        let rows = said(&[("http://x:1", &none), ("http://y:1", &third)]);
+        assert!(rows[0].0 == Some(Grade::Critical) && rows[0].1.contains("no ring"), "{rows:?}");
         let strange = Ok(json!({}));
         let rows = said(&[("http://x:1", &strange), ("http://y:1", &strange)]);
         assert!(rows.len() == 1 && rows[0].0 == Some(Grade::Unknown), "{rows:?}");

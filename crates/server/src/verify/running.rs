@@ -145,21 +145,26 @@ fn drops(facts: &Facts, moment: Option<f64>, rows: &mut Rows<'_>) {
     let numbers = |value: &Value| {
         value.as_array().into_iter().flatten().map(Value::as_f64).collect::<Vec<_>>()
     };
-    let times = numbers(&history["times"]);
-    let dropped = numbers(&history["series"]["coco.listen.kernel_dropped"]);
-    let known =
-        || times.iter().zip(&dropped).filter_map(|(time, count)| Some(((*time)?, (*count)?)));
-    let is_before = |time: f64| moment.is_some_and(|moment| time <= moment);
-    let before = known().take_while(|(time, _)| is_before(*time)).last();
-    let (Some((_, first)), Some((_, last))) =
-        (before.or_else(|| known().next()), known().next_back())
-    else {
-        return;
-    };
-    if last > first {
+    let (times, resets) = (numbers(&history["times"]), numbers(&history["resets"]));
+    let counts = numbers(&history["series"]["coco.listen.kernel_dropped"]);
+    let (mut dropped, mut last) = (0.0, None);
+    for (time, count) in times.iter().zip(&counts) {
+        let (Some(time), Some(count)) = (*time, *count) else { continue };
+        let (before, had) = last.unwrap_or((f64::NEG_INFINITY, count));
+        // Each process counts from 0.
+        let is_anew = resets.iter().flatten().any(|&reset| before < reset && reset <= time);
+        if moment.is_none_or(|moment| moment < time) {
+            dropped += (count - if is_anew { 0.0 } else { had }).max(0.0);
+        }
+        last = Some((time, count));
+    }
+    if last.is_none() {
+        rows.not_asked("kernel", "its history does not tell what the kernel drops");
+    }
+    if dropped > 0.0 {
         let since =
             moment.map_or_else(|| "in the window".to_owned(), |m| format!("since {}", shown(m)));
-        let text = format!("{:.0} datagrams were dropped {since}; {ADVICE}", last - first);
+        let text = format!("{dropped:.0} datagrams were dropped {since}; {ADVICE}");
         rows.say("kernel", Grade::Warning, text);
     }
 }
@@ -262,9 +267,17 @@ pub(super) mod tests {
             worst(&rows).0 == Grade::Warning && worst(&rows).1.contains("4 just now"),
             "{rows:?}"
         );
-        for (counts, is_warned) in [([3, 3, 3], false), ([0, 3, 3], false), ([3, 3, 4], true)] {
+        for (counts, resets, is_warned) in [
+            ([3, 3, 3], json!([]), false),
+            ([0, 3, 3], json!([]), false),
+            ([3, 3, 4], json!([]), true),
+            ([3, 3, 1], json!([55.5]), true),
+            ([3, 3, 0], json!([55.5]), false),
+            ([3, 1, 1], json!([45.5]), false),
+            ([3, 3, 1], json!([]), false),
+        ] {
             let series = json!({"coco.listen.kernel_dropped": counts});
-            let history = Ok(json!({"times": [40, 50, 60], "series": series}));
+            let history = Ok(json!({"times": [40, 50, 60], "resets": resets, "series": series}));
             let rows = said("", &Facts { history, ..facts() }, None);
             let is_said = worst(&rows).1.starts_with("kernel: 1 datagrams were dropped since 1970");
             assert_eq!(is_said, is_warned, "{rows:?}");

@@ -1,13 +1,15 @@
 //! Sending one canary to one listener.
 //!
-//! Invariant: it goes to no other process than the router that is asked.
+//! Invariant: it goes to an address that the router was asked at, or that is on the same machine as both;
+//! a listener that is elsewhere is not tried, as another process may be there.
 
 use std::{
-    io::Write,
-    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
+    io::{ErrorKind, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
     time::Duration,
 };
 
+use coco_checks::Grade;
 use coco_wire::{
     collectd::{Identity, Packer, TIME_UNITS_PER_SECOND, ValueList, Values},
     pickle::encode_frame,
@@ -19,10 +21,34 @@ use crate::ks::unix_now;
 /// Longest time until a listener takes a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Longest time that one canary takes: for the connection, and for what is written to it.
+pub(super) const SEND_MAX: Duration = CONNECT_TIMEOUT.saturating_mul(2);
+
+/// Why nothing was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Unsent {
+    /// Critical where the listener is at fault; unknown where it was not even tried.
+    pub(super) grade: Grade,
+    pub(super) text: String,
+    /// Another try takes as long, or comes to the same.
+    pub(super) is_final: bool,
+}
+
+impl Unsent {
+    /// It was not tried.
+    pub(super) fn untried(text: String) -> Self {
+        Self { grade: Grade::Unknown, text, is_final: true }
+    }
+}
+
 /// Sends one canary to a listener of the router at this host and port.
-pub(super) fn send_to(host: &str, protocol: &str, address: &str) -> Result<(), String> {
-    let place = place(host, address)?;
-    let send = |error: std::io::Error| format!("cannot send to {place}: {error}");
+pub(super) fn send_to(host: &str, protocol: &str, address: &str) -> Result<(), Unsent> {
+    let place = place(host, address).map_err(Unsent::untried)?;
+    let send = |error: std::io::Error| Unsent {
+        grade: Grade::Critical,
+        text: format!("cannot send to {place}: {error}"),
+        is_final: matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock),
+    };
     let now = format!("{:.0}", unix_now().floor());
     let line = format!("{NAME} 1 {now}\n");
     match protocol {
@@ -33,25 +59,44 @@ pub(super) fn send_to(host: &str, protocol: &str, address: &str) -> Result<(), S
             encode_frame(std::iter::once(line.trim_end().as_bytes()), &mut frame);
             stream(place, &frame).map_err(send)
         }
-        "collectd" => datagram(place, &collectd(&now)?).map_err(send),
-        other => Err(format!("no canary speaks {other}")),
+        "collectd" => datagram(place, &collectd(&now).map_err(Unsent::untried)?).map_err(send),
+        other => Err(Unsent::untried(format!("no canary speaks {other}"))),
     }
 }
 
-/// Where to reach a listener; never on this machine one that is on another.
+/// Where to reach a listener, as far as it is sure that the router is there.
 fn place(host: &str, address: &str) -> Result<SocketAddr, String> {
     let bound: SocketAddr = address.parse().map_err(|_| format!("{address:?} is no address"))?;
-    let router = || -> Result<IpAddr, String> {
-        let mut found = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
-        found.next().map(|place| place.ip()).ok_or_else(|| format!("{host} has no address"))
+    let asked = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
+    let asked: Vec<IpAddr> = asked.map(|place| place.ip().to_canonical()).collect();
+    let ip = bound.ip().to_canonical();
+    if ip.is_unspecified() {
+        // One that listens on all addresses of IPv6 takes those of IPv4 too.
+        let reached = asked.iter().find(|asked| ip.is_ipv6() || asked.is_ipv4());
+        let reached = reached.map(|asked| SocketAddr::new(*asked, bound.port()));
+        return reached.ok_or_else(|| {
+            format!("it listens on {bound}, and {host} has no such address: ask at one that has")
+        });
+    }
+    if asked.contains(&ip) || (asked.iter().any(is_here) && is_here(&ip)) {
+        return Ok(bound);
+    }
+    Err(format!("it listens on {bound}, which is not where it was asked; try from that machine"))
+}
+
+/// Whether this is an address of this machine: then what goes there comes from there.
+fn is_here(ip: &IpAddr) -> bool {
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    if bound.ip().is_unspecified() {
-        return Ok(SocketAddr::new(router()?, bound.port()));
-    }
-    if bound.ip().to_canonical().is_loopback() && !router()?.to_canonical().is_loopback() {
-        return Err(format!("{bound} is open to its own machine only: ask from there"));
-    }
-    Ok(bound)
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        // Nothing is sent by this; any port will do.
+        socket.connect((*ip, 9))?;
+        socket.local_addr()
+    };
+    ip.is_loopback() || source().is_ok_and(|source: SocketAddr| source.ip() == *ip)
 }
 
 fn stream(place: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
@@ -108,9 +153,14 @@ mod tests {
         for (host, address, reached) in [
             ("127.0.0.1:9090", "0.0.0.0:2003", Ok("127.0.0.1:2003")),
             ("[::1]:9090", "[::]:2003", Ok("[::1]:2003")),
-            ("10.0.0.1:9090", "10.0.0.2:2003", Ok("10.0.0.2:2003")),
+            ("203.0.113.1:9090", "[::]:2003", Ok("203.0.113.1:2003")),
+            ("[::1]:9090", "0.0.0.0:2003", Err("no such address")),
+            ("203.0.113.1:9090", "203.0.113.1:2003", Ok("203.0.113.1:2003")),
+            ("203.0.113.1:9090", "203.0.113.2:2003", Err("not where it was asked")),
+            ("127.0.0.1:9090", "203.0.113.2:2003", Err("not where it was asked")),
+            ("203.0.113.1:9090", "127.0.0.1:2003", Err("not where it was asked")),
             ("127.0.0.1:9090", "127.0.0.1:2003", Ok("127.0.0.1:2003")),
-            ("10.0.0.1:9090", "127.0.0.1:2003", Err("own machine only")),
+            ("[::1]:9090", "127.0.0.1:2003", Ok("127.0.0.1:2003")),
             ("127.0.0.1:9090", "unix", Err("is no address")),
         ] {
             match (place(host, address), reached) {

@@ -33,6 +33,10 @@ pub(super) fn say(facts: &Facts, rows: &mut Rows<'_>) {
         })
         .filter(|(_, target)| target["state"] != "removed")
         .collect();
+    if all.is_empty() {
+        let why = "no tier has a target: nothing can be delivered";
+        return rows.say("targets", Grade::Critical, why);
+    }
     let bad: Vec<_> = all.iter().filter_map(|(tier, target)| trouble(tier, target)).collect();
     for (grade, text) in bad.iter().take(TARGETS_MAX) {
         rows.say("target", *grade, text);
@@ -89,7 +93,7 @@ mod tests {
         for (state, since, grade, text) in [
             ("up", 0, Grade::Ok, "1 target in all tiers"),
             ("unknown", 0, Grade::Ok, "1 target in all tiers"),
-            ("removed", 0, Grade::Ok, "0 targets in all tiers"),
+            ("removed", 0, Grade::Critical, "no tier has a target: nothing"),
             ("connecting", 2, Grade::Warning, "t: a:1 is not connected yet"),
             ("connecting", 75, Grade::Critical, "t: a:1 takes no connection"),
             ("suspect", 0, Grade::Warning, "t: a:1 has refused"),

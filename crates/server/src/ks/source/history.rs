@@ -53,7 +53,8 @@ pub(crate) fn names(what: What, options: &Options) -> Vec<String> {
     let mut names = vec![
         "coco.ledger.residual".to_owned(),
         "coco.filter.accepted".to_owned(),
-        format!("coco.send.{targets}"),
+        // With what ends alike, to tell apart what the ledger has of them.
+        format!("coco.send.{}{targets}", if target.is_some() { "*" } else { "" }),
         format!("coco.ledger.*.{targets}.offered"),
         format!("coco.target.{targets}.state"),
     ];
@@ -93,21 +94,34 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         let reading = |(&time, &value)| Reading { time, value, incarnation: incarnation(time) };
         rates(&times.iter().zip(values).map(reading).collect::<Vec<_>>(), interval)
     };
+    let life = resets.last().map_or(0, |&reset| times.partition_point(|&time| time < reset));
+    let all_of = |of: What| {
+        columns
+            .iter()
+            .filter_map(move |(name, values)| Some((shown(of, options, name)?, values)))
+            .partition::<Vec<_>, _>(|(name, values)| !is_gone(&columns, name, values, life))
+    };
+    let offered = by_target(&columns, |fate| fate == "offered");
+    let shed = by_target(&columns, |fate| fate.starts_with("shed_"));
+    // What falls to a target; all that was accepted if it is not told of any.
+    let due = |name: &str| match offered.is_empty() {
+        true => columns.get("filter.accepted"),
+        false => offered.get(name),
+    };
     let series_of = |of: What| {
-        let named =
-            columns.iter().filter_map(|(name, values)| Some((shown(of, options, name)?, values)));
-        let named = named.filter(|(name, _)| !is_removed(&columns, name));
+        let named = all_of(of).0.into_iter();
         // A Coco of an older version does not tell what it sheds of a target.
-        let named = named.filter(|(name, _)| of != What::Shed || shed(&columns, name).is_some());
+        let named = named.filter(|(name, _)| of != What::Shed || shed.contains_key(name.as_str()));
         named
             .map(|(name, values)| {
-                let due = (of != What::Errors).then(|| due(&columns, &name)).flatten();
-                let own = (of == What::Shed).then(|| shed(&columns, &name)).flatten();
-                let rates = rates_of(own.as_ref().unwrap_or(values));
-                Series { rates, due: due.map(|due| rates_of(&due)), name }
+                let due = (of != What::Errors).then(|| due(&name)).flatten();
+                let own = (of == What::Shed).then(|| shed.get(name.as_str())).flatten();
+                let rates = rates_of(own.unwrap_or(values));
+                Series { rates, due: due.map(|due| rates_of(due)), name }
             })
             .collect::<Vec<_>>()
     };
+    let gone = all_of(what).1.into_iter().map(|(name, _)| name).collect();
     let targets = if what == What::Errors { series_of(What::Send) } else { Vec::new() };
     Ok(Data {
         interval,
@@ -117,47 +131,55 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         started: number("start_time"),
         series: series_of(what),
         targets,
+        gone,
+        left_out: json["left_out"].as_u64().unwrap_or_default(),
         residual: columns.get("ledger.residual").cloned().unwrap_or_default(),
         ..Data::default()
     })
 }
 
-/// A reload took the target out: that it gets nothing is meant.
-fn is_removed(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> bool {
+/// A reload took it out, or the process of now, whose readings begin at `life`, never had it: that nothing
+/// comes is meant.
+fn is_gone(
+    columns: &BTreeMap<String, Vec<Option<f64>>>,
+    name: &str,
+    values: &[Option<f64>],
+    life: usize,
+) -> bool {
     const REMOVED: f64 = 3.0;
-    let state = columns.get(&format!("target.{target}.state"));
-    state.and_then(|values| *values.last()?) == Some(REMOVED)
+    let state = columns.get(&format!("target.{name}.state"));
+    let is_removed = state.and_then(|values| *values.last()?) == Some(REMOVED);
+    let newest = values.get(life..).unwrap_or_default();
+    is_removed || (!newest.is_empty() && newest.iter().all(Option::is_none))
 }
 
-/// What fell to a target, over all tiers; without that, all that was accepted.
-fn due(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> Option<Vec<Option<f64>>> {
-    let end = format!(".{target}.offered");
-    let offered = sum(columns, |name| name.ends_with(&end));
-    offered.or_else(|| columns.get("filter.accepted").cloned())
-}
-
-/// What was shed of a target, over all tiers and reasons.
-fn shed(columns: &BTreeMap<String, Vec<Option<f64>>>, target: &str) -> Option<Vec<Option<f64>>> {
-    let end = format!(".{target}");
-    sum(columns, |name| name.rsplit_once(".shed_").is_some_and(|(whose, _)| whose.ends_with(&end)))
-}
-
-/// The sum of the columns of the ledger that are meant.
-fn sum(
+/// The sums of these fates in the ledger, over all tiers, by target.
+fn by_target(
     columns: &BTreeMap<String, Vec<Option<f64>>>,
     is_meant: impl Fn(&str) -> bool,
-) -> Option<Vec<Option<f64>>> {
-    let ledger = columns.iter().filter(|(name, _)| name.starts_with("ledger."));
-    let meant = ledger.filter(|(name, _)| is_meant(name)).map(|(_, values)| values.clone());
-    meant.reduce(|mut sum, values| {
+) -> BTreeMap<&str, Vec<Option<f64>>> {
+    let mut sums: BTreeMap<&str, Vec<Option<f64>>> = BTreeMap::new();
+    for (name, values) in columns {
+        let Some((whose, fate)) = name.strip_prefix("ledger.").and_then(|n| n.rsplit_once('.'))
+        else {
+            continue;
+        };
+        let Some(target) = target_of(columns, whose).filter(|_| is_meant(fate)) else { continue };
+        let sum = sums.entry(target).or_insert_with(|| vec![None; values.len()]);
         for (sum, value) in sum.iter_mut().zip(values) {
-            *sum = match (*sum, value) {
+            *sum = match (*sum, *value) {
                 (Some(a), Some(b)) => Some(a + b),
                 (a, b) => a.or(b),
             };
         }
-        sum
-    })
+    }
+    sums
+}
+
+/// The target in `TIER.TARGET`. Both may have dots: it is the longest one that is known.
+fn target_of<'a>(columns: &BTreeMap<String, Vec<Option<f64>>>, whose: &'a str) -> Option<&'a str> {
+    let mut ends = whose.match_indices('.').filter_map(|(at, _)| whose.get(at + 1..));
+    ends.find(|target| columns.contains_key(&format!("send.{target}")))
 }
 
 #[cfg(test)]
@@ -174,7 +196,7 @@ mod tests {
 
     #[test]
     fn targets_come_with_what_is_due_to_them() {
-        let json = json!({
+        let mut json = json!({
             "interval": 10, "incarnation": 7, "start_time": 7, "now": 21.0, "times": [0, 10, 20],
             "series": {
                 "coco.send.a:1": [0, 10, 20],
@@ -188,16 +210,68 @@ mod tests {
                 "coco.ledger.residual": [0, 0, 1],
             },
         });
-        let data = data(&json, What::Send, &options("")).unwrap();
+        let read = |json: &Value| data(json, What::Send, &options("")).unwrap();
+        let data = read(&json);
         let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!(names, ["a:1", "b:1"]);
         let value = |rates: &coco_checks::rates::Rates| rates.rates[0].value;
         assert_eq!(value(&data.series[0].rates), 1.0);
         assert_eq!(value(data.series[0].due.as_ref().unwrap()), 3.0);
-        assert_eq!(value(data.series[1].due.as_ref().unwrap()), 10.0);
+        // What all accepted does not fall to one of which this is not told, where it is told of others.
+        assert_eq!(data.series[1].due, None);
         assert_eq!(data.residual, [Some(0.0), Some(0.0), Some(1.0)]);
         assert_eq!((data.newest, data.now, data.started), (20.0, Some(21.0), Some(7.0)));
-        assert_eq!(data.kept, Some(3600.0));
+        assert_eq!((data.kept, data.left_out), (Some(3600.0), 0));
+        let series = json["series"].as_object_mut().unwrap();
+        series.retain(|name, _| !name.ends_with(".offered"));
+        json["left_out"] = json!(3);
+        let data = read(&json);
+        assert_eq!(value(data.series[1].due.as_ref().unwrap()), 10.0);
+        assert_eq!(data.left_out, 3);
+    }
+
+    #[test]
+    fn a_target_whose_name_ends_like_another_is_its_own() {
+        let json = json!({
+            "interval": 10, "now": 11.0, "times": [0, 10],
+            "series": {
+                "coco.send.a:1": [0, 10], "coco.send.eu.a:1": [0, 10],
+                "coco.ledger.t.a:1.offered": [0, 10],
+                "coco.ledger.t.eu.a:1.offered": [0, 500],
+                "coco.ledger.two.words.a:1.offered": [0, 30],
+                "coco.ledger.t.eu.a:1.shed_loop": [0, 70],
+            },
+        });
+        for target in ["", "--target a:1"] {
+            let data = data(&json, What::Send, &options(target)).unwrap();
+            let first = &data.series[0];
+            assert_eq!(
+                (first.name.as_str(), first.due.as_ref().unwrap().rates[0].value),
+                ("a:1", 4.0)
+            );
+        }
+        let data = data(&json, What::Shed, &options("")).unwrap();
+        let first = &data.series[0];
+        assert_eq!((data.series.len(), first.name.as_str()), (1, "eu.a:1"));
+        assert_eq!(first.rates.rates[0].value, 7.0);
+        let asked = names(What::Send, &options("--target a:1"));
+        assert!(asked.contains(&"coco.send.*a:1*".to_owned()), "{asked:?}");
+    }
+
+    #[test]
+    fn what_only_a_former_process_had_is_gone() {
+        let json = json!({
+            "interval": 10, "now": 41.0, "times": [0, 10, 20, 30, 40], "resets": [25],
+            "series": {
+                "coco.send.a:1": [0, 10, 20, 0, 10],
+                "coco.send.b:1": [0, 10, 20, null, null],
+                "coco.send.c:1": [null, null, null, 0, null],
+                "coco.target.b:1.state": [1, 1, 3, null, null],
+            },
+        });
+        let data = data(&json, What::Send, &options("")).unwrap();
+        let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
+        assert_eq!((names, data.gone), (vec!["a:1", "c:1"], vec!["b:1".to_owned()]));
     }
 
     #[test]

@@ -34,6 +34,10 @@ pub(crate) struct Data {
     pub(crate) series: Vec<Series>,
     /// Targets beside what is judged, which must not be silent either.
     pub(crate) targets: Vec<Series>,
+    /// Names of series that were there, and are not any more: nothing is to be judged of them.
+    pub(crate) gone: Vec<String>,
+    /// Series that the source had no place for, whatever they are.
+    pub(crate) left_out: u64,
     /// What the ledger cannot explain, reading by reading.
     pub(crate) residual: Vec<Option<f64>>,
     /// There are too few readings by nature: only levels can be judged.
@@ -41,7 +45,8 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Puts what another process counted before in front: its rates, as counts do not go on.
+    /// Puts what another process counted before in front: its rates, as counts do not go on. What
+    /// only the other one had is gone.
     pub(crate) fn join(&mut self, before: &Self) {
         for series in &mut self.series {
             let Some(old) = before.series.iter().find(|old| old.name == series.name) else {
@@ -57,6 +62,12 @@ impl Data {
                 due.rates.splice(0..0, earlier(old));
             }
         }
+        let is_known = |name: &&String| {
+            self.gone.contains(name) || self.series.iter().any(|series| series.name == **name)
+        };
+        let gone = before.series.iter().map(|old| &old.name).filter(|name| !is_known(name));
+        let gone: Vec<String> = gone.cloned().collect();
+        self.gone.extend(gone);
     }
 }
 
