@@ -2,16 +2,13 @@
 # What the stages share: who the routers are, how a command runs there, how a version gets into force, and the
 # four questions. README.md tells about the variables.
 
-: "${COCO_ROUTERS:?names the routers: "router-1 router-2", or each as NAME=http://HOST:PORT}"
 COCO=${COCO:-coco}
 COCO_RUN=${COCO_RUN-ssh -o BatchMode=yes}
 COCO_HOME=${COCO_HOME:-/opt/coco}
 COCO_CONFIG=${COCO_CONFIG:-/etc/coco/coco.toml}
 COCO_VERIFY_SECONDS=${COCO_VERIFY_SECONDS:-60}
-# Quotes hold words together.
-mapfile -t verify_more < <(xargs -r printf '%s\n' <<< "${COCO_VERIFY_ARGS:-}")
 read -ra run <<< "$COCO_RUN"
-read -ra all_routers <<< "$COCO_ROUTERS"
+read -ra all_routers <<< "${COCO_ROUTERS:-}"
 
 # Exit statuses of all stages.
 readonly SAYS_NO=1 USAGE=2 NEEDS_YOU=4
@@ -32,6 +29,14 @@ usage() { fail "$USAGE" "usage: $1"; }
 
 # VERSION, which becomes part of paths and commands.
 sane() { [[ $1 =~ ^[0-9A-Za-z][0-9A-Za-z.+~-]*$ ]] || fail "$USAGE" "$1 is no version"; }
+
+((${#all_routers[@]})) ||
+  fail "$USAGE" 'COCO_ROUTERS names the routers: "router-1 router-2", or each as NAME=http://HOST:PORT'
+
+# Quotes hold words together.
+verify_more=$(xargs -r printf '%s\n' <<< "${COCO_VERIFY_ARGS:-}") ||
+  fail "$USAGE" "COCO_VERIFY_ARGS has a quote without its other one: $COCO_VERIFY_ARGS"
+mapfile -t verify_more < <(printf '%s' "$verify_more")
 
 for path in "$COCO_HOME" "$COCO_CONFIG"; do
   [[ $path =~ ^/[0-9A-Za-z_./-]+$ ]] || fail "$USAGE" "$path is no plain absolute path"
@@ -56,9 +61,20 @@ url_of() {
   fail "$USAGE" "$name is not in COCO_ROUTERS ($COCO_ROUTERS)"
 }
 
+# ROUTER…: ends the stage if one of them is a name that is not known, before any of them is touched.
+known() {
+  local router
+  for router in "$@"; do url_of "$(name_of "$router")" > /dev/null; done
+}
+
 # ROUTER TEXT: runs the text by a shell there. Standard input goes along.
 on() {
   if ((${#run[@]} == 0)); then bash -c "$2"; else "${run[@]}" "$1" "$2"; fi
+}
+
+# ROUTER: can something be done there at all?
+reach() {
+  on "$1" true < /dev/null || { say "$1 cannot be reached"; return 1; }
 }
 
 # ROUTER: process id, version, and failed upgrades of what runs there.

@@ -96,7 +96,7 @@ impl Site {
         // What `ssh` is elsewhere: each router has its own /opt/coco, /etc/coco and dpkg.
         let here = dir.path().display();
         let on = format!(
-            "#!/bin/bash\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
+            "#!/bin/bash\n[ ! -e {here}/$1/cut ] || exit 255\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
              export ROUTER={here}/$1 PATH={here}/bin:$PATH\n\
              exec bash -c \"${{text//\\/etc\\/coco/{here}/$1/etc}}\"\n"
         );
@@ -361,11 +361,15 @@ fn what_is_no_new_version_is_refused_before_anything_is_touched() {
         (vec!["canary", "8.0.0"], 2, "call install first"),
         (vec!["canary", "9.0.0"], 1, "the new process was not ready"),
         (vec!["rollback"], 0, "stays so"),
+        (vec!["rollback", "router-3"], 2, "router-3 is not in"),
+        (vec!["rollback", "8.0.0"], 4, "router-2 has no"),
         (vec!["configure", &text(&config)], 78, "tiers.x.nonsense"),
     ] {
         let said = site.stage(&words, status);
         assert!(said.contains(why), "{words:?}: {said}");
     }
+    let said = site.stage_with(&["canary", "9.0.0"], "--expect 'half", 2);
+    assert!(said.contains("COCO_VERIFY_ARGS"), "{said}");
     for router in &site.routers {
         router.runs(&site.old);
     }
@@ -396,6 +400,35 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
             let tiers = router.coco.get_json("/tiers");
             assert_eq!(tiers[0]["targets"].as_array().map(Vec::len), Some(3), "{tiers}");
         }
+    }
+    site.close(0);
+}
+
+#[test]
+fn a_router_that_cannot_be_reached_is_told_and_keeps_nobody_on_a_bad_version() {
+    let mut site = Site::start(&[]);
+    let (old, new) = (site.old.clone(), version_of(faulty_binary()));
+    site.stage(&["install", faulty_binary().to_str().unwrap(), &new], 0);
+    site.stage(&["canary", &new, "router-2"], 0);
+    assert_eq!(site.routers[1].goes_on(), 0, "shed");
+    let cut = site.dir.path().join("router-1/cut");
+    fs::write(&cut, "").unwrap();
+    let config = site.routers[0].coco.config_file();
+    let (config, program) = (config.to_str().unwrap(), faulty_binary().to_str().unwrap());
+    for (words, status) in [
+        (vec!["check", config], 1),
+        (vec!["install", program, &new], 1),
+        (vec!["canary", &new], 1),
+        (vec!["promote", &new], 1),
+        (vec!["configure", config], 1),
+        (vec!["rollback", &old], 4),
+    ] {
+        let said = site.stage(&words, status);
+        assert!(said.contains("router-1 cannot be reached"), "{words:?}: {said}");
+    }
+    assert_eq!(site.routers[1].goes_on(), 0, "shed");
+    for router in &site.routers {
+        router.runs(&old);
     }
     site.close(0);
 }
