@@ -20,7 +20,7 @@ use coco_tests::{
     marks::Marks,
     page::{Kind, blocks},
     port::free_port,
-    process::{folder, program},
+    process::{Signal, folder, program},
     wait::{SOON, wait_until},
 };
 use tempfile::TempDir;
@@ -430,6 +430,27 @@ fn a_router_that_cannot_be_reached_is_told_and_keeps_nobody_on_a_bad_version() {
     for router in &site.routers {
         router.runs(&old);
     }
+    site.close(0);
+}
+
+#[test]
+fn a_version_that_hangs_is_gone_back_from_by_a_start_of_the_one_before() {
+    let mut site = Site::start(&[]);
+    let (old, new) = (site.old.clone(), version_of(faulty_binary()));
+    site.stage(&["install", faulty_binary().to_str().unwrap(), &new, "router-1"], 0);
+    site.stage(&["canary", &new], 0);
+    assert_eq!(site.routers[0].goes_on(), 0, "shed");
+    // A restart that loses nothing: what it starts is what systemd would, the program behind the link.
+    let pid = site.routers[0].coco.id();
+    let restart =
+        format!("#!/bin/sh\nkill -CONT {pid}; kill -USR2 {pid}; echo > \"$ROUTER/restarted\"\n");
+    write_program(&site.dir.path().join("bin/systemctl"), &restart);
+    site.routers[0].coco.signal(Signal::SIGSTOP);
+    let said = site.stage(&["rollback", "router-1"], 0);
+    assert!(said.contains("is started anew"), "{said}");
+    assert!(site.dir.path().join("router-1/restarted").exists());
+    assert_eq!(site.routers[0].goes_on(), 0, "shed");
+    site.routers[0].runs(&old);
     site.close(0);
 }
 
