@@ -195,9 +195,14 @@ upgrade() {
   read -r _ running _ <<< "$(process "$router")"
   [[ -n $running ]] || fail "$SAYS_NO" "$router does not answer"
   if [[ $running == "$version" ]]; then
-    # Called again: the numbers from before are where the first call left them.
-    on "$router" "cat $release/before.json" < /dev/null > "$before" 2> /dev/null ||
-      { say "$router runs $version, and not by an upgrade of this pipeline"; return 0; }
+    # Called again: the numbers from before are where the first call left them. Of those that are old nobody knows
+    # what has changed since, and the version is no new one any more: it is judged, and stays.
+    if ! on "$router" "cd $release; [ -n \"\$(find before.json -mmin -15)\" ] && cat before.json" \
+      < /dev/null > "$before" 2> /dev/null; then
+      verify "$COCO_VERIFY_SECONDS" --since "$(($(date +%s) - 60))" --expect-version "$version" \
+        "$(url_of "$router")" || fail "$SAYS_NO" "$router runs $version already, is not well, and is left as it is"
+      return 0
+    fi
     running=$(on "$router" "basename \"\$(readlink $COCO_HOME/previous)\"" < /dev/null 2> /dev/null || true)
   else
     on "$router" "[ -x $COCO_HOME/releases/$running/coco ]" < /dev/null ||

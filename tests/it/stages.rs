@@ -96,7 +96,8 @@ impl Site {
         // What `ssh` is elsewhere: each router has its own /opt/coco, /etc/coco and dpkg.
         let here = dir.path().display();
         let on = format!(
-            "#!/bin/bash\n[ ! -e {here}/$1/cut ] || exit 255\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
+            "#!/bin/bash\n[ ! -e {here}/$1/cut ] || exit 255\n\
+             [ ! -e {here}/$1/short ] || exec < <(head -c 100)\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
              export ROUTER={here}/$1 PATH={here}/bin:$PATH\n\
              exec bash -c \"${{text//\\/etc\\/coco/{here}/$1/etc}}\"\n"
         );
@@ -392,7 +393,8 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
     let refused = good.replace("10GiB", "20GiB");
     let mut stores = texts(site.stores.addresses());
     stores.push(format!("127.0.0.1:{}", free_port()));
-    for (text, why) in [(refused, "takes a restart"), (config(&stores), "`cannot connect")] {
+    let worse = config(&stores);
+    for (text, why) in [(&refused, "takes a restart"), (&worse, "`cannot connect")] {
         fs::write(&next, text).unwrap();
         let said = site.stage_with(&["configure", next.to_str().unwrap()], "--min-change 50%", 1);
         assert!(said.contains(why) && said.contains("has its old configuration again"), "{said}");
@@ -401,6 +403,23 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
             assert_eq!(tiers[0]["targets"].as_array().map(Vec::len), Some(3), "{tiers}");
         }
     }
+    // A stage that was killed before the reload: the next one asks too, and knows what was before.
+    let etc = site.dir.path().join("router-1/etc");
+    let [file, before] = ["coco.toml", "coco.toml.before"].map(|name| etc.join(name));
+    fs::rename(&file, &before).unwrap();
+    fs::write(&file, &worse).unwrap();
+    let words = ["configure", next.to_str().unwrap()];
+    let said = site.stage_with(&words, "--min-change 50%", 1);
+    assert!(said.contains("takes no connection") && said.contains("again"), "{said}");
+    // Neither is moved a file that did not come whole, nor one that could not be read.
+    fs::write(site.dir.path().join("router-1/short"), "").unwrap();
+    let said = site.stage(&words, 1);
+    assert!(said.contains("cannot be put there"), "{said}");
+    site.routers[0].coco.signal(Signal::SIGSTOP);
+    let said = site.stage(&words, 1);
+    site.routers[0].coco.signal(Signal::SIGCONT);
+    assert!(said.contains("nobody answers at http://127.0.0.1:"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), good);
     site.close(0);
 }
 
