@@ -2,16 +2,17 @@
 # What the stages share: who the routers are, how a command runs there, how a version gets into force, and the
 # four questions. README.md tells about the variables.
 
-: "${COCO_ROUTERS:?names the routers: "router-1 router-2", or each as NAME=http://HOST:PORT}"
 COCO=${COCO:-coco}
 COCO_RUN=${COCO_RUN-ssh -o BatchMode=yes}
 COCO_HOME=${COCO_HOME:-/opt/coco}
 COCO_CONFIG=${COCO_CONFIG:-/etc/coco/coco.toml}
+COCO_RESTART=${COCO_RESTART:-systemctl restart coco}
 COCO_VERIFY_SECONDS=${COCO_VERIFY_SECONDS:-60}
-# Quotes hold words together.
-mapfile -t verify_more < <(xargs -r printf '%s\n' <<< "${COCO_VERIFY_ARGS:-}")
 read -ra run <<< "$COCO_RUN"
-read -ra all_routers <<< "$COCO_ROUTERS"
+read -ra all_routers <<< "${COCO_ROUTERS:-}"
+
+# How a package is put in place, with the configuration that is there.
+readonly dpkg="dpkg --force-confold --install"
 
 # Exit statuses of all stages.
 readonly SAYS_NO=1 USAGE=2 NEEDS_YOU=4
@@ -32,6 +33,14 @@ usage() { fail "$USAGE" "usage: $1"; }
 
 # VERSION, which becomes part of paths and commands.
 sane() { [[ $1 =~ ^[0-9A-Za-z][0-9A-Za-z.+~-]*$ ]] || fail "$USAGE" "$1 is no version"; }
+
+((${#all_routers[@]})) ||
+  fail "$USAGE" 'COCO_ROUTERS names the routers: "router-1 router-2", or each as NAME=http://HOST:PORT'
+
+# Quotes hold words together.
+verify_more=$(xargs -r printf '%s\n' <<< "${COCO_VERIFY_ARGS:-}") ||
+  fail "$USAGE" "COCO_VERIFY_ARGS has a quote without its other one: $COCO_VERIFY_ARGS"
+mapfile -t verify_more < <(printf '%s' "$verify_more")
 
 for path in "$COCO_HOME" "$COCO_CONFIG"; do
   [[ $path =~ ^/[0-9A-Za-z_./-]+$ ]] || fail "$USAGE" "$path is no plain absolute path"
@@ -56,9 +65,20 @@ url_of() {
   fail "$USAGE" "$name is not in COCO_ROUTERS ($COCO_ROUTERS)"
 }
 
+# ROUTER…: ends the stage if one of them is a name that is not known, before any of them is touched.
+known() {
+  local router
+  for router in "$@"; do url_of "$(name_of "$router")" > /dev/null; done
+}
+
 # ROUTER TEXT: runs the text by a shell there. Standard input goes along.
 on() {
   if ((${#run[@]} == 0)); then bash -c "$2"; else "${run[@]}" "$1" "$2"; fi
+}
+
+# ROUTER: can something be done there at all?
+reach() {
+  on "$1" true < /dev/null || { say "$1 cannot be reached"; return 1; }
 }
 
 # ROUTER: process id, version, and failed upgrades of what runs there.
@@ -82,27 +102,44 @@ forget() { on "$1" "rm -f $COCO_HOME/previous" < /dev/null; }
 
 # ROUTER VERSION: hands over to it. A package does so by itself when it is installed.
 hand_over() {
-  local router=$1 version=$2 pid running failures now deadline
+  local router=$1 version=$2 pid running failures
   read -r pid running failures <<< "$(process "$router")"
   [[ -n $failures ]] || { say "$router does not tell which process it is"; return 1; }
   choose "$router" "$version" || return 1
   [[ $running != "$version" ]] || return 0
   say "$router: $running hands over to $version"
-  on "$router" "set -eu; cd $COCO_HOME/releases/$version
-    if [ -f coco.deb ]; then dpkg --force-confold --install coco.deb; else kill -USR2 $pid; fi" \
-    < /dev/null > "$work/hand-over" 2>&1 || { cat "$work/hand-over" >&2; return 1; }
-  deadline=$((SECONDS + 70))
+  there "$router" "cd $COCO_HOME/releases/$version
+    if [ -f coco.deb ]; then $dpkg coco.deb; else kill -USR2 $pid; fi" || return 1
+  appears "$router" "$version" "$failures"
+}
+
+# ROUTER VERSION: starts it where nobody is left who could hand over. Who hangs is ended by that.
+start_anew() {
+  say "$1 does not answer, and $2 is started anew"
+  there "$1" "[ ! -f $COCO_HOME/releases/$2/coco.deb ] || $dpkg $COCO_HOME/releases/$2/coco.deb
+    $COCO_RESTART" || return 1
+  appears "$1" "$2"
+}
+
+# ROUTER TEXT: runs it, and shows what it says if it fails.
+there() {
+  on "$1" "set -eu; $2" < /dev/null > "$work/there" 2>&1 || { cat "$work/there" >&2; return 1; }
+}
+
+# ROUTER VERSION [FAILURES]: waits until it runs, or until there are more failed upgrades than these.
+appears() {
+  local now deadline=$((SECONDS + 70))
   while ((SECONDS < deadline)); do
     # Nobody may answer for a moment.
-    now=$(process "$router" 2> /dev/null || true)
-    [[ $now != *" $version "* ]] || return 0
-    if [[ -n $now && ${now##* } != "$failures" ]]; then
-      say "$router: the new process was not ready, and $running goes on; its log says why"
+    now=$(process "$1" 2> /dev/null || true)
+    [[ $now != *" $2 "* ]] || return 0
+    if [[ -n $now && -n ${3-} && ${now##* } != "$3" ]]; then
+      say "$1: the new process was not ready, and the old one goes on; its log says why"
       return 1
     fi
     sleep 0.2
   done
-  say "$router: $version does not run within 70 s"
+  say "$1: $2 does not run within 70 s"
   return 1
 }
 
@@ -136,10 +173,14 @@ save() {
   fi
 }
 
-# ROUTER VERSION BEFORE: hands over to it and asks the questions, against numbers from before.
+# ROUTER VERSION BEFORE: hands over to it, or starts it, and asks the questions, against numbers from before.
 go_back() {
   local since
-  hand_over "$1" "$2" || return 1
+  # First of all: whoever starts the service from now on, starts this one.
+  choose "$1" "$2" || return 1
+  hand_over "$1" "$2" || {
+    [[ -z $(process "$1" 2> /dev/null || true) ]] && start_anew "$1" "$2"
+  } || return 1
   forget "$1"
   # It has the numbers of the bad one too, which count as before.
   since=$(($(date +%s) + 1))
@@ -154,9 +195,14 @@ upgrade() {
   read -r _ running _ <<< "$(process "$router")"
   [[ -n $running ]] || fail "$SAYS_NO" "$router does not answer"
   if [[ $running == "$version" ]]; then
-    # Called again: the numbers from before are where the first call left them.
-    on "$router" "cat $release/before.json" < /dev/null > "$before" 2> /dev/null ||
-      { say "$router runs $version, and not by an upgrade of this pipeline"; return 0; }
+    # Called again: the numbers from before are where the first call left them. Of those that are old nobody knows
+    # what has changed since, and the version is no new one any more: it is judged, and stays.
+    if ! on "$router" "cd $release; [ -n \"\$(find before.json -mmin -15)\" ] && cat before.json" \
+      < /dev/null > "$before" 2> /dev/null; then
+      verify "$COCO_VERIFY_SECONDS" --since "$(($(date +%s) - 60))" --expect-version "$version" \
+        "$(url_of "$router")" || fail "$SAYS_NO" "$router runs $version already, is not well, and is left as it is"
+      return 0
+    fi
     running=$(on "$router" "basename \"\$(readlink $COCO_HOME/previous)\"" < /dev/null 2> /dev/null || true)
   else
     on "$router" "[ -x $COCO_HOME/releases/$running/coco ]" < /dev/null ||

@@ -227,14 +227,14 @@ fn a_program_that_does_not_start_changes_nothing(site: &Site) {
     assert_ne!(site.main(), main);
 }
 
-/// Not at all with a faulty configuration, which no new process would start with; else by a restart.
+/// Not at all with a faulty configuration, which no new process would start with, or if none gets ready; by a restart
+/// if the program is gone.
 fn upgraded_where_it_cannot_hand_over(site: &Site, config: &str) {
     let (machine, main) = (&site.machine, site.main());
     site.configure("nonsense\n");
     site.install("second");
     assert_eq!(site.main(), main);
     site.configure(config);
-    // A program that is gone cannot be started anew.
     let unit = "/run/systemd/system/coco.service.d";
     machine.succeed(&["mkdir", "-p", unit]);
     machine.succeed(&["cp", "/usr/bin/coco", "/usr/bin/coco.old"]);
@@ -243,6 +243,11 @@ fn upgraded_where_it_cannot_hand_over(site: &Site, config: &str) {
     machine.succeed(&["systemctl", "daemon-reload"]);
     machine.succeed(&["systemctl", "restart", "coco"]);
     let main = site.main();
+    // A program that does not get ready is no reason to end the one that runs.
+    machine.succeed(&["ln", "-sf", "/bin/false", "/usr/bin/coco.old"]);
+    site.install("second");
+    assert_eq!(site.main(), main);
+    // One that is gone cannot start itself anew.
     machine.succeed(&["rm", "-r", unit, "/usr/bin/coco.old"]);
     site.install("second");
     site.wait_until_ready();
@@ -274,7 +279,11 @@ fn removed_and_purged(site: &Site, config: &str) {
     let kept = fs::read_to_string(machine.path("/etc/coco/coco.toml")).unwrap();
     assert_eq!(kept, config, "the administrator's file");
 
+    // A disk of its own at the spool does not stop a purge.
+    machine.succeed(&["mount", "-t", "tmpfs", "tmpfs", "/var/lib/coco/spool"]);
     machine.succeed(&["dpkg", "--purge", "coco"]);
+    machine.succeed(&["umount", "/var/lib/coco/spool"]);
+    machine.succeed(&["rm", "-r", "/var/lib/coco"]);
     for path in ["/etc/coco", "/var/lib/coco", "/usr/bin/coco", "/usr/lib/coco"] {
         assert!(!site.exists(path), "{path} is left");
     }

@@ -216,12 +216,12 @@ fn config(ports: &[u16; 3], spool: &Path) -> String {
     )
 }
 
-/// Programs that find the router of the test: the one under test, and stand-ins of systemd's two, which know
+/// Programs that find the router of the test: the one under test, and stand-ins of systemd's two and of `runuser`, which know
 /// one service.
 fn prepare_programs(dir: &Path) {
     const SYSTEMCTL: &str = r#"#!/bin/sh
 case "$*" in
-  "stop coco")
+  "stop coco.socket coco")
     kill -TERM "$MAINPID"
     while s=$(sed 's/.*) //; s/ .*//' "/proc/$MAINPID/stat" 2> /dev/null) && [ "$s" != Z ]; do sleep 0.05; done ;;
   "kill --kill-whom=main --signal=USR2 coco") kill -USR2 "$MAINPID" ;;
@@ -229,10 +229,13 @@ case "$*" in
 esac
 "#;
     const JOURNALCTL: &str = "#!/bin/sh\n[ \"$*\" = '-u coco' ] && cat \"$JOURNAL\"\n";
+    // The spool of the test is its own.
+    const RUNUSER: &str = "#!/bin/sh\n[ \"$1 $2 $3\" = '-u coco --' ] && shift 3 && exec \"$@\"\n";
     let bin = dir.join("bin");
     fs::create_dir(&bin).unwrap();
     symlink(fs::canonicalize(binary()).unwrap(), bin.join("coco")).unwrap();
-    for (name, text) in [("systemctl", SYSTEMCTL), ("journalctl", JOURNALCTL)] {
+    for (name, text) in [("systemctl", SYSTEMCTL), ("journalctl", JOURNALCTL), ("runuser", RUNUSER)]
+    {
         fs::write(bin.join(name), text).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }

@@ -20,7 +20,7 @@ use coco_tests::{
     marks::Marks,
     page::{Kind, blocks},
     port::free_port,
-    process::{folder, program},
+    process::{Signal, folder, program},
     wait::{SOON, wait_until},
 };
 use tempfile::TempDir;
@@ -96,7 +96,8 @@ impl Site {
         // What `ssh` is elsewhere: each router has its own /opt/coco, /etc/coco and dpkg.
         let here = dir.path().display();
         let on = format!(
-            "#!/bin/bash\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
+            "#!/bin/bash\n[ ! -e {here}/$1/cut ] || exit 255\n\
+             [ ! -e {here}/$1/short ] || exec < <(head -c 100)\ntext=${{2//\\/opt\\/coco/{here}/$1/opt}}\n\
              export ROUTER={here}/$1 PATH={here}/bin:$PATH\n\
              exec bash -c \"${{text//\\/etc\\/coco/{here}/$1/etc}}\"\n"
         );
@@ -361,11 +362,15 @@ fn what_is_no_new_version_is_refused_before_anything_is_touched() {
         (vec!["canary", "8.0.0"], 2, "call install first"),
         (vec!["canary", "9.0.0"], 1, "the new process was not ready"),
         (vec!["rollback"], 0, "stays so"),
+        (vec!["rollback", "router-3"], 2, "router-3 is not in"),
+        (vec!["rollback", "8.0.0"], 4, "router-2 has no"),
         (vec!["configure", &text(&config)], 78, "tiers.x.nonsense"),
     ] {
         let said = site.stage(&words, status);
         assert!(said.contains(why), "{words:?}: {said}");
     }
+    let said = site.stage_with(&["canary", "9.0.0"], "--expect 'half", 2);
+    assert!(said.contains("COCO_VERIFY_ARGS"), "{said}");
     for router in &site.routers {
         router.runs(&site.old);
     }
@@ -388,7 +393,8 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
     let refused = good.replace("10GiB", "20GiB");
     let mut stores = texts(site.stores.addresses());
     stores.push(format!("127.0.0.1:{}", free_port()));
-    for (text, why) in [(refused, "takes a restart"), (config(&stores), "`cannot connect")] {
+    let worse = config(&stores);
+    for (text, why) in [(&refused, "takes a restart"), (&worse, "`cannot connect")] {
         fs::write(&next, text).unwrap();
         let said = site.stage_with(&["configure", next.to_str().unwrap()], "--min-change 50%", 1);
         assert!(said.contains(why) && said.contains("has its old configuration again"), "{said}");
@@ -397,6 +403,73 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
             assert_eq!(tiers[0]["targets"].as_array().map(Vec::len), Some(3), "{tiers}");
         }
     }
+    // A stage that was killed before the reload: the next one asks too, and knows what was before.
+    let etc = site.dir.path().join("router-1/etc");
+    let [file, before] = ["coco.toml", "coco.toml.before"].map(|name| etc.join(name));
+    fs::rename(&file, &before).unwrap();
+    fs::write(&file, &worse).unwrap();
+    let words = ["configure", next.to_str().unwrap()];
+    let said = site.stage_with(&words, "--min-change 50%", 1);
+    assert!(said.contains("takes no connection") && said.contains("again"), "{said}");
+    // Neither is moved a file that did not come whole, nor one that could not be read.
+    fs::write(site.dir.path().join("router-1/short"), "").unwrap();
+    let said = site.stage(&words, 1);
+    assert!(said.contains("cannot be put there"), "{said}");
+    site.routers[0].coco.signal(Signal::SIGSTOP);
+    let said = site.stage(&words, 1);
+    site.routers[0].coco.signal(Signal::SIGCONT);
+    assert!(said.contains("nobody answers at http://127.0.0.1:"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), good);
+    site.close(0);
+}
+
+#[test]
+fn a_router_that_cannot_be_reached_is_told_and_keeps_nobody_on_a_bad_version() {
+    let mut site = Site::start(&[]);
+    let (old, new) = (site.old.clone(), version_of(faulty_binary()));
+    site.stage(&["install", faulty_binary().to_str().unwrap(), &new], 0);
+    site.stage(&["canary", &new, "router-2"], 0);
+    assert_eq!(site.routers[1].goes_on(), 0, "shed");
+    let cut = site.dir.path().join("router-1/cut");
+    fs::write(&cut, "").unwrap();
+    let config = site.routers[0].coco.config_file();
+    let (config, program) = (config.to_str().unwrap(), faulty_binary().to_str().unwrap());
+    for (words, status) in [
+        (vec!["check", config], 1),
+        (vec!["install", program, &new], 1),
+        (vec!["canary", &new], 1),
+        (vec!["promote", &new], 1),
+        (vec!["configure", config], 1),
+        (vec!["rollback", &old], 4),
+    ] {
+        let said = site.stage(&words, status);
+        assert!(said.contains("router-1 cannot be reached"), "{words:?}: {said}");
+    }
+    assert_eq!(site.routers[1].goes_on(), 0, "shed");
+    for router in &site.routers {
+        router.runs(&old);
+    }
+    site.close(0);
+}
+
+#[test]
+fn a_version_that_hangs_is_gone_back_from_by_a_start_of_the_one_before() {
+    let mut site = Site::start(&[]);
+    let (old, new) = (site.old.clone(), version_of(faulty_binary()));
+    site.stage(&["install", faulty_binary().to_str().unwrap(), &new, "router-1"], 0);
+    site.stage(&["canary", &new], 0);
+    assert_eq!(site.routers[0].goes_on(), 0, "shed");
+    // A restart that loses nothing: what it starts is what systemd would, the program behind the link.
+    let pid = site.routers[0].coco.id();
+    let restart =
+        format!("#!/bin/sh\nkill -CONT {pid}; kill -USR2 {pid}; echo > \"$ROUTER/restarted\"\n");
+    write_program(&site.dir.path().join("bin/systemctl"), &restart);
+    site.routers[0].coco.signal(Signal::SIGSTOP);
+    let said = site.stage(&["rollback", "router-1"], 0);
+    assert!(said.contains("is started anew"), "{said}");
+    assert!(site.dir.path().join("router-1/restarted").exists());
+    assert_eq!(site.routers[0].goes_on(), 0, "shed");
+    site.routers[0].runs(&old);
     site.close(0);
 }
 
