@@ -18,7 +18,9 @@ readonly dpkg="dpkg --force-confold --install"
 readonly SAYS_NO=1 USAGE=2 NEEDS_YOU=4
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# The router on which this stage works, and no other one may meanwhile.
+locked=
+trap '[[ -z $locked ]] || leave; rm -rf "$work"' EXIT
 
 say() { printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*" >&2; }
 
@@ -79,6 +81,22 @@ on() {
 # ROUTER: can something be done there at all?
 reach() {
   on "$1" true < /dev/null || { say "$1 cannot be reached"; return 1; }
+}
+
+# ROUTER: the same, and the stage has it for itself until it comes to the next one, or ends.
+take() {
+  leave
+  reach "$1" || return 1
+  on "$1" "mkdir -p $COCO_HOME && mkdir $COCO_HOME/lock" < /dev/null || {
+    say "$1: another stage is at work there; if none is, it was killed: rmdir $COCO_HOME/lock there"
+    return 1
+  }
+  locked=$1
+}
+
+leave() {
+  [[ -z $locked ]] || on "$locked" "rmdir $COCO_HOME/lock" < /dev/null || say "$locked keeps its $COCO_HOME/lock"
+  locked=
 }
 
 # ROUTER: process id, version, and failed upgrades of what runs there.
@@ -217,7 +235,11 @@ upgrade() {
   say "$router: $version is not well"
   read -r _ now _ <<< "$(process "$router" 2> /dev/null || true)"
   if [[ -n $now && $now == "$running" ]]; then
-    choose "$router" "$running" && forget "$router"
+    # A package is in place all the same, and would be started next.
+    release=$COCO_HOME/releases/$running
+    { choose "$router" "$running" && there "$router" "[ ! -f $release/coco.deb ] || $dpkg $release/coco.deb"; } ||
+      fail "$NEEDS_YOU" "$router runs $running, but would start $version"
+    forget "$router"
     fail "$SAYS_NO" "$router runs $running all the time, and nothing has changed"
   fi
   [[ -n $running ]] || fail "$NEEDS_YOU" "$router: nobody knows which version was before"

@@ -393,6 +393,20 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
     let refused = good.replace("10GiB", "20GiB");
     let mut stores = texts(site.stores.addresses());
     stores.push(format!("127.0.0.1:{}", free_port()));
+    // A file that does not come whole is not put in force, and nothing is put where nobody could read it.
+    let words = ["configure", next.to_str().unwrap()];
+    fs::write(&next, &refused).unwrap();
+    let short = site.dir.path().join("router-1/short");
+    fs::write(&short, "").unwrap();
+    let said = site.stage(&words, 1);
+    fs::remove_file(&short).unwrap();
+    assert!(said.contains("cannot be put there"), "{said}");
+    site.routers[0].coco.signal(Signal::SIGSTOP);
+    let said = site.stage(&words, 1);
+    site.routers[0].coco.signal(Signal::SIGCONT);
+    assert!(said.contains("nobody answers at http://127.0.0.1:"), "{said}");
+    // It has caught up before the next stage looks at it.
+    site.routers[0].coco.get("/livez");
     let worse = config(&stores);
     for (text, why) in [(&refused, "takes a restart"), (&worse, "`cannot connect")] {
         fs::write(&next, text).unwrap();
@@ -408,17 +422,8 @@ fn a_storage_node_is_added_under_load_by_the_stages_of_the_page() {
     let [file, before] = ["coco.toml", "coco.toml.before"].map(|name| etc.join(name));
     fs::rename(&file, &before).unwrap();
     fs::write(&file, &worse).unwrap();
-    let words = ["configure", next.to_str().unwrap()];
     let said = site.stage_with(&words, "--min-change 50%", 1);
-    assert!(said.contains("takes no connection") && said.contains("again"), "{said}");
-    // Neither is moved a file that did not come whole, nor one that could not be read.
-    fs::write(site.dir.path().join("router-1/short"), "").unwrap();
-    let said = site.stage(&words, 1);
-    assert!(said.contains("cannot be put there"), "{said}");
-    site.routers[0].coco.signal(Signal::SIGSTOP);
-    let said = site.stage(&words, 1);
-    site.routers[0].coco.signal(Signal::SIGCONT);
-    assert!(said.contains("nobody answers at http://127.0.0.1:"), "{said}");
+    assert!(said.contains("CRITICAL") && said.contains("configuration again"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), good);
     site.close(0);
 }
@@ -430,6 +435,13 @@ fn a_router_that_cannot_be_reached_is_told_and_keeps_nobody_on_a_bad_version() {
     site.stage(&["install", faulty_binary().to_str().unwrap(), &new], 0);
     site.stage(&["canary", &new, "router-2"], 0);
     assert_eq!(site.routers[1].goes_on(), 0, "shed");
+    // Nor is it touched while another stage works on it, which leaves nothing behind.
+    let lock = site.dir.path().join("router-1/opt/lock");
+    fs::create_dir(&lock).unwrap();
+    let said = site.stage(&["canary", &new], 1);
+    assert!(said.contains("another stage is at work there"), "{said}");
+    fs::remove_dir(&lock).unwrap();
+    assert!(!site.dir.path().join("router-2/opt/lock").exists());
     let cut = site.dir.path().join("router-1/cut");
     fs::write(&cut, "").unwrap();
     let config = site.routers[0].coco.config_file();
