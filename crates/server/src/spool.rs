@@ -39,7 +39,16 @@ pub fn spool(args: &Spool) -> anyhow::Result<()> {
         }
         SpoolCommand::Drop { folder } => drop_folder(directory, folder),
     };
-    done.with_context(|| format!("spool {}", directory.display()))
+    match done {
+        // Who has seen enough, as `head`, reads no more.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        done => done.with_context(|| format!("spool {}", directory.display())),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn ls(directory: &Path) -> anyhow::Result<()> {
