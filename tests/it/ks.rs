@@ -5,7 +5,7 @@ use std::{
 
 use coco_tests::{
     coco::{Coco, run_program, targets},
-    fake::{Endpoint, Manner},
+    fake::{Endpoint, Manner, ask_each},
     feed::Feed,
     port::free_port,
     process::{Signal, folder},
@@ -233,20 +233,16 @@ fn check_fake(manner: Manner) -> Said {
     check("coco", &["ks", "send", "--host", &endpoint.address().to_string()])
 }
 
-fn answer(body: &str) -> Manner {
-    Manner::Answer("200 OK", body.to_owned())
-}
-
 #[test]
 fn bad_endpoints_are_unknown_and_it_says_why() {
     let rows = [
-        (answer(""), "the answer is empty"),
-        (answer("<!DOCTYPE html>\n<p>It works!</p>"), "that is HTML or XML and not JSON"),
-        (answer("{\"interval\": 10, \"ti"), "the JSON ends too early"),
-        (answer("{}"), "that is no history"),
-        (answer("[]"), "that is no history"),
-        (answer("{\"interval\": 10, \"times\": [], \"series\": {}}"), "the history is empty"),
-        (answer("{\"interval\": 10, \"times\": [1, 2], \"series\": {}}"), "no numbers of send"),
+        (Manner::ok(""), "the answer is empty"),
+        (Manner::ok("<!DOCTYPE html>\n<p>It works!</p>"), "that is HTML or XML and not JSON"),
+        (Manner::ok("{\"interval\": 10, \"ti"), "the JSON ends too early"),
+        (Manner::ok("{}"), "that is no history"),
+        (Manner::ok("[]"), "that is no history"),
+        (Manner::ok("{\"interval\": 10, \"times\": [], \"series\": {}}"), "the history is empty"),
+        (Manner::ok("{\"interval\": 10, \"times\": [1, 2], \"series\": {}}"), "no numbers of send"),
         (Manner::Answer("404 Not Found", "404 page not found".to_owned()), "for a Coco 1.x"),
         (
             Manner::Answer("503 Service Unavailable", "{\"error\": \"too many\"}".to_owned()),
@@ -257,15 +253,9 @@ fn bad_endpoints_are_unknown_and_it_says_why() {
         (Manner::Silent, "no answer"),
         (Manner::Close, "no answer"),
     ];
-    let checks = rows.map(|(manner, why)| {
-        let said = std::thread::spawn({
-            let manner = manner.clone();
-            move || check_fake(manner)
-        });
-        (manner, why, said)
-    });
-    for (manner, why, said) in checks {
-        let said = said.join().unwrap();
+    for (manner, why, said) in
+        ask_each(rows, |address| check("coco", &["ks", "send", "--host", &address.to_string()]))
+    {
         assert_eq!(said.status, 3, "{manner:?}: {said:?}");
         assert!(
             said.out.starts_with("UNKNOWN: ") && said.out.contains(why),
@@ -289,7 +279,7 @@ fn names_do_not_break_the_line() {
         "interval": 10, "incarnation": 1, "start_time": 1, "now": 1_600, "times": times,
         "series": { "coco.send.a'b|c=d\n\u{1b}[31m": counts, "coco.send.plain": counts },
     });
-    let said = check_fake(answer(&body.to_string()));
+    let said = check_fake(Manner::ok(&body.to_string()));
     assert_eq!(said.status, 0, "{said:?}");
     assert_eq!((said.out.lines().count(), said.out.matches('|').count()), (1, 1), "{said:?}");
     assert!(said.out.contains("'a\\x27b\\x7cc\\x3dd\\n\\x1b[31m'=10.0"), "{said:?}");
@@ -327,7 +317,7 @@ fn other_sources_are_read() {
         assert!(said.out.contains(" fell ") && said.out.contains("n=30+30"), "{said:?}");
     }
     // Old numbers of a live source say nothing about now.
-    let endpoint = Endpoint::start(answer(&visage.to_string()));
+    let endpoint = Endpoint::start(Manner::ok(&visage.to_string()));
     let at = endpoint.address().to_string();
     let line = ["--host", "h", "--target", "a", "--endpoint", &at, "--window", "10m"];
     let said = check("anomalous_coco_send", &line);
@@ -335,7 +325,7 @@ fn other_sources_are_read() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let fresh: Vec<_> = (0..90).rev().map(|k| json!([5.0, now - 10 * k])).collect();
     let fresh = json!([{ "target": "perSecond(coco.errors)", "datapoints": fresh }]);
-    let endpoint = Endpoint::start(answer(&fresh.to_string()));
+    let endpoint = Endpoint::start(Manner::ok(&fresh.to_string()));
     let url = format!("http://{}/render?target=x&format=json", endpoint.address());
     let steady = check("coco", &["ks", "send", "--url", &url, "--confirm", "3"]);
     assert_eq!(steady.status, 0, "{steady:?}");

@@ -8,7 +8,7 @@ use std::{
 
 use coco_tests::{
     coco::{Coco, run, targets},
-    fake::{Endpoint, Manner},
+    fake::{Manner, ask_each},
     feed::Feed,
     port::free_port,
     process::{Signal, folder},
@@ -327,18 +327,14 @@ fn faults_of_the_program_are_named() {
     }
 }
 
-fn answer(body: &str) -> Manner {
-    Manner::Answer("200 OK", body.to_owned())
-}
-
 #[test]
 fn bad_endpoints_are_unknown_in_time_and_it_says_why() {
     let rows = [
-        (answer(""), "the answer is empty"),
-        (answer("<!DOCTYPE html>\n<p>It works!</p>"), "that is HTML or XML and not JSON"),
-        (answer("{\"interval\": 10, \"ti"), "the JSON ends too early"),
-        (answer("{}"), "is it a Coco"),
-        (answer("[]"), "is it a Coco"),
+        (Manner::ok(""), "the answer is empty"),
+        (Manner::ok("<!DOCTYPE html>\n<p>It works!</p>"), "that is HTML or XML and not JSON"),
+        (Manner::ok("{\"interval\": 10, \"ti"), "the JSON ends too early"),
+        (Manner::ok("{}"), "is it a Coco"),
+        (Manner::ok("[]"), "is it a Coco"),
         (Manner::Answer("404 Not Found", "404 page not found".to_owned()), "answered 404"),
         (
             Manner::Answer("503 Service Unavailable", "{\"error\": \"too many\"}".to_owned()),
@@ -349,18 +345,7 @@ fn bad_endpoints_are_unknown_in_time_and_it_says_why() {
         (Manner::Silent, "no answer"),
         (Manner::Close, "no answer"),
     ];
-    let checks = rows.map(|(manner, why)| {
-        let said = std::thread::spawn({
-            let manner = manner.clone();
-            move || {
-                let endpoint = Endpoint::start(manner);
-                Said::of(&[&endpoint.address().to_string()])
-            }
-        });
-        (manner, why, said)
-    });
-    for (manner, why, said) in checks {
-        let said = said.join().unwrap();
+    for (manner, why, said) in ask_each(rows, |address| Said::of(&[&address.to_string()])) {
         assert!(said.out.starts_with("UNKNOWN: question "), "{manner:?}: {}", said.out);
         assert!(said.status == 3 && said.text.contains(why), "{manner:?}: {}", said.out);
     }

@@ -23,6 +23,31 @@ pub enum Manner {
     Close,
 }
 
+impl Manner {
+    /// Answers 200 with this body.
+    pub fn ok(body: &str) -> Self {
+        Self::Answer("200 OK", body.to_owned())
+    }
+}
+
+/// Asks an endpoint of each manner, all at the same time; the manner, what stands beside it, and what came of it.
+pub fn ask_each<T: Send + 'static>(
+    rows: impl IntoIterator<Item = (Manner, &'static str)>,
+    ask: fn(SocketAddr) -> T,
+) -> Vec<(Manner, &'static str, T)> {
+    let asked: Vec<_> = rows
+        .into_iter()
+        .map(|(manner, beside)| {
+            let endpoint = Endpoint::start(manner.clone());
+            (manner, beside, thread::spawn(move || ask(endpoint.address())))
+        })
+        .collect();
+    let answers = asked.into_iter().map(|(manner, beside, answer)| {
+        (manner, beside, answer.join().expect("who asks does not panic"))
+    });
+    answers.collect()
+}
+
 /// A listener on 127.0.0.1 with one manner; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Endpoint {
