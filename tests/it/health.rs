@@ -15,10 +15,10 @@ use coco_tests::{
     coco::{self, Coco},
     datagram::{self, Record},
     ledger::Ledger,
-    port::free_port,
+    port::{self, free_port},
     process::{Process, Signal, folder, program},
     sink::{LineSink, UdpSink},
-    wait::{SOON, wait_for, wait_until},
+    wait::{SOON, wait_until},
 };
 
 /// A silent target with a probe is judged within 15 s; on a machine that is busy with other tests, within this time.
@@ -43,9 +43,8 @@ struct Door {
 
 impl Door {
     fn open(port: u16) -> Self {
-        let listener = wait_for("the port of the door", SOON, || {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| error.to_string())
-        });
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = port::bind(address, || TcpListener::bind(address));
         let answer = Arc::new(Mutex::new(Some(PAGE)));
         let (asked, ending) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let (told, count, end) = (Arc::clone(&answer), Arc::clone(&asked), Arc::clone(&ending));

@@ -16,7 +16,10 @@ use std::{
 
 use socket2::SockRef;
 
-use crate::datagram::{self, Record};
+use crate::{
+    datagram::{self, Record},
+    port,
+};
 
 /// The time of the sample with the number 0, in seconds since 1970.
 pub const EPOCH: u64 = 1_700_000_000;
@@ -148,8 +151,7 @@ struct Control {
 impl Target {
     /// Takes lines.
     pub fn of_lines(address: SocketAddr, arrivals: &Arc<Arrivals>) -> Self {
-        let listener = TcpListener::bind(address)
-            .unwrap_or_else(|error| panic!("a target cannot listen on {address}: {error}"));
+        let listener = port::bind(address, || TcpListener::bind(address));
         let address = listener.local_addr().expect("a bound socket has an address");
         let control = Arc::new(Control::default());
         let (noted, controlled) = (Arc::clone(arrivals), Arc::clone(&control));
@@ -174,8 +176,7 @@ impl Target {
 
     /// Takes value lists.
     pub fn of_lists(address: SocketAddr, arrivals: &Arc<Arrivals>) -> Self {
-        let socket = UdpSocket::bind(address)
-            .unwrap_or_else(|error| panic!("a target cannot listen on {address}: {error}"));
+        let socket = port::bind(address, || UdpSocket::bind(address));
         let address = socket.local_addr().expect("a bound socket has an address");
         socket.set_read_timeout(Some(LOOK_EVERY)).expect("a socket takes a read time-out");
         // The kernel caps it.

@@ -14,6 +14,8 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
+use crate::port;
+
 /// How long a read waits before it looks whether the sink is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -44,7 +46,7 @@ impl BreakingSink {
         socket.set_reuse_address(true).expect("an option of sockets");
         socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("an option of sockets");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        socket.bind(&address.into()).unwrap_or_else(|error| panic!("{address}: {error}"));
+        port::bind(address, || socket.bind(&address.into()));
         socket.listen(16).expect("a bound socket can listen");
         let listener = TcpListener::from(socket);
         let address = listener.local_addr().expect("a bound socket has an address");

@@ -1,11 +1,12 @@
 //! Ports for programs that cannot say which one the kernel gave them, and what it counts on them.
 
 use std::{
-    fs,
-    net::{Ipv4Addr, TcpListener, UdpSocket},
-    process,
+    fmt::Display,
+    fs, io, process,
     sync::atomic::{AtomicU32, Ordering},
 };
+
+use crate::wait::{SOON, wait_for};
 
 /// Below the range that kernels use for outgoing connections, so nobody gets one by chance.
 const FIRST: u32 = 10_000;
@@ -23,11 +24,32 @@ pub fn free_port() -> u16 {
         assert!(step < COUNT, "no free port in {FIRST}..{}", FIRST + COUNT);
         let port = FIRST + start.wrapping_add(step) % COUNT;
         let port = u16::try_from(port).expect("FIRST + COUNT is below 65536");
-        let address = (Ipv4Addr::LOCALHOST, port);
-        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+        if !["tcp", "tcp6", "udp", "udp6"].iter().any(|table| is_in(table, port)) {
             return port;
         }
     }
+}
+
+/// Whether a socket of this table of the kernel has the port. To try and bind it would take it for a moment,
+/// and for longer if another thread starts a process just then (see [`bind`]).
+fn is_in(table: &str, port: u16) -> bool {
+    // A machine without IPv6 has no table of it.
+    let table = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+    let local = format!(":{port:04X}");
+    table
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .any(|address| address.ends_with(&local))
+}
+
+/// Binds an address that may have been closed just now. A process that another thread is starting has all
+/// sockets of this one until it runs its program, so what is closed here can still be open there: seen to
+/// last 27 ms on a busy machine.
+#[track_caller]
+pub fn bind<T>(address: impl Display, mut attempt: impl FnMut() -> io::Result<T>) -> T {
+    wait_for(&format!("{address} to be free"), SOON, || {
+        attempt().map_err(|error| error.to_string())
+    })
 }
 
 /// What the kernel knows of the IPv4 UDP sockets of one port.

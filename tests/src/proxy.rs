@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::port;
+
 /// How long a read waits before it looks what else is to be done.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -42,8 +44,7 @@ struct Control {
 impl Proxy {
     /// From one address (its port may be 0) to another.
     pub fn start(at: SocketAddr, to: SocketAddr) -> Self {
-        let listener = TcpListener::bind(at)
-            .unwrap_or_else(|error| panic!("a proxy cannot listen on {at}: {error}"));
+        let listener = port::bind(at, || TcpListener::bind(at));
         let address = listener.local_addr().expect("a bound socket has an address");
         listener.set_nonblocking(true).expect("a socket can be asked");
         let control = Arc::new(Control::default());

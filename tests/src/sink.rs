@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use crate::datagram::{self, Record};
+use crate::{
+    datagram::{self, Record},
+    port,
+};
 
 /// How long a read waits before it looks whether the sink is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -33,7 +36,8 @@ impl UdpSink {
 
     /// Listens on this port of 127.0.0.1.
     pub fn start_on(port: u16) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the UDP port is free");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = port::bind(address, || UdpSocket::bind(address));
         socket.set_read_timeout(Some(LOOK_EVERY)).expect("a socket takes a read time-out");
         let address = socket.local_addr().expect("a bound socket has an address");
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -105,8 +109,8 @@ impl LineSink {
     /// Listens on this port of one of the addresses 127.0.0.0/8, all of which are this machine; 0 is a
     /// free one.
     pub fn start_at(host: Ipv4Addr, port: u16) -> Self {
-        let listener = TcpListener::bind((host, port))
-            .unwrap_or_else(|error| panic!("a sink cannot listen on {host}:{port}: {error}"));
+        let address = SocketAddr::from((host, port));
+        let listener = port::bind(address, || TcpListener::bind(address));
         let address = listener.local_addr().expect("a bound socket has an address");
         let received = Arc::new(Mutex::new(Vec::new()));
         let control = Arc::new(Control::default());
