@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::bail;
-use coco_checks::rates::{Reading, rates};
+use coco_checks::rates::{Rates, Reading, rates};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -69,118 +69,141 @@ pub(crate) fn names(what: What, options: &Options) -> Vec<String> {
 
 /// Reads the answer.
 pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Result<Data> {
-    let number = |key: &str| json[key].as_f64();
-    let times = json["times"].as_array().map(|times| times.iter().filter_map(Value::as_f64));
-    let (Some(times), Some(interval), Some(all)) =
-        (times, number("interval"), json["series"].as_object())
-    else {
-        bail!("no list `times`, `interval` and `series`: that is no history");
-    };
-    let times: Vec<f64> = times.collect();
-    let resets = json["resets"].as_array().into_iter().flatten().filter_map(Value::as_f64);
-    let resets: Vec<f64> = resets.collect();
-    // Which life of the process counted: so many have begun before.
-    let incarnation = |time: f64| resets.iter().map(|&reset| u64::from(reset <= time)).sum();
-    let Some(&newest) = times.last() else { bail!("the history is empty") };
-    let columns = all.iter().filter_map(|(name, values)| {
-        let values = values.as_array()?.iter().map(Value::as_f64).collect::<Vec<_>>();
-        Some((name.strip_prefix("coco.")?.to_owned(), values))
-    });
-    let columns: BTreeMap<String, Vec<Option<f64>>> = columns.collect();
-    if let Some((name, values)) = columns.iter().find(|(_, values)| values.len() != times.len()) {
-        bail!("{name} has {} values at {} times", values.len(), times.len());
-    }
-    let rates_of = |values: &[Option<f64>]| {
-        let reading = |(&time, &value)| Reading { time, value, incarnation: incarnation(time) };
-        rates(&times.iter().zip(values).map(reading).collect::<Vec<_>>(), interval)
-    };
-    let life = resets.last().map_or(0, |&reset| times.partition_point(|&time| time < reset));
-    let all_of = |of: What| {
-        columns
-            .iter()
-            .filter_map(move |(name, values)| Some((shown(of, options, name)?, values)))
-            .partition::<Vec<_>, _>(|(name, values)| !is_gone(&columns, name, values, life))
-    };
-    let offered = by_target(&columns, |fate| fate == "offered");
-    let shed = by_target(&columns, |fate| fate.starts_with("shed_"));
-    // What falls to a target; all that was accepted if it is not told of any.
-    let due = |name: &str| match offered.is_empty() {
-        true => columns.get("filter.accepted"),
-        false => offered.get(name),
-    };
-    let series_of = |of: What| {
-        let named = all_of(of).0.into_iter();
-        // A Coco of an older version does not tell what it sheds of a target.
-        let named = named.filter(|(name, _)| of != What::Shed || shed.contains_key(name.as_str()));
-        named
-            .map(|(name, values)| {
-                let due = (of != What::Errors).then(|| due(&name)).flatten();
-                let own = (of == What::Shed).then(|| shed.get(name.as_str())).flatten();
-                let rates = rates_of(own.unwrap_or(values));
-                Series { rates, due: due.map(|due| rates_of(due)), name }
-            })
-            .collect::<Vec<_>>()
-    };
-    let gone = all_of(what).1.into_iter().map(|(name, _)| name).collect();
-    let targets = if what == What::Errors { series_of(What::Send) } else { Vec::new() };
+    let readings = Readings::read(json)?;
+    let (_, gone) = readings.shown(what, options);
+    let is_of_targets = what != What::Errors;
     Ok(Data {
-        interval,
-        newest,
-        now: number("now"),
-        kept: Some(span_kept(interval)),
-        started: number("start_time"),
-        series: series_of(what),
-        targets,
-        gone,
+        interval: readings.interval,
+        newest: readings.newest,
+        now: json["now"].as_f64(),
+        kept: Some(span_kept(readings.interval)),
+        started: json["start_time"].as_f64(),
+        series: readings.series(what, options),
+        targets: if is_of_targets { Vec::new() } else { readings.series(What::Send, options) },
+        gone: gone.into_iter().map(|(name, _)| name).collect(),
         left_out: json["left_out"].as_u64().unwrap_or_default(),
-        residual: columns.get("ledger.residual").cloned().unwrap_or_default(),
+        residual: readings.columns.get("ledger.residual").cloned().unwrap_or_default(),
         ..Data::default()
     })
 }
 
-/// A reload took it out, or the process of now, whose readings begin at `life`, never had it: that nothing
-/// comes is meant.
-fn is_gone(
-    columns: &BTreeMap<String, Vec<Option<f64>>>,
-    name: &str,
-    values: &[Option<f64>],
-    life: usize,
-) -> bool {
-    const REMOVED: f64 = 3.0;
-    let state = columns.get(&format!("target.{name}.state"));
-    let is_removed = state.and_then(|values| *values.last()?) == Some(REMOVED);
-    let newest = values.get(life..).unwrap_or_default();
-    is_removed || (!newest.is_empty() && newest.iter().all(Option::is_none))
+/// What a series was at each of the times.
+type Column = Vec<Option<f64>>;
+
+/// All that a router has read of itself.
+struct Readings {
+    times: Vec<f64>,
+    /// The last of them.
+    newest: f64,
+    /// Seconds between two of them.
+    interval: f64,
+    /// When the process began anew.
+    resets: Vec<f64>,
+    /// By name, each as long as `times`.
+    columns: BTreeMap<String, Column>,
 }
 
-/// The sums of these fates in the ledger, over all tiers, by target.
-fn by_target(
-    columns: &BTreeMap<String, Vec<Option<f64>>>,
-    is_meant: impl Fn(&str) -> bool,
-) -> BTreeMap<&str, Vec<Option<f64>>> {
-    let mut sums: BTreeMap<&str, Vec<Option<f64>>> = BTreeMap::new();
-    for (name, values) in columns {
-        let Some((whose, fate)) = name.strip_prefix("ledger.").and_then(|n| n.rsplit_once('.'))
+impl Readings {
+    fn read(json: &Value) -> anyhow::Result<Self> {
+        let (Some(times), Some(interval), Some(all)) =
+            (json["times"].as_array(), json["interval"].as_f64(), json["series"].as_object())
         else {
-            continue;
+            bail!("no list `times`, `interval` and `series`: that is no history");
         };
-        let Some(target) = target_of(columns, whose).filter(|_| is_meant(fate)) else { continue };
-        let sum = sums.entry(target).or_insert_with(|| vec![None; values.len()]);
-        for (sum, value) in sum.iter_mut().zip(values) {
-            *sum = match (*sum, *value) {
-                (Some(a), Some(b)) => Some(a + b),
-                (a, b) => a.or(b),
-            };
+        let times: Vec<f64> = times.iter().filter_map(Value::as_f64).collect();
+        let Some(&newest) = times.last() else { bail!("the history is empty") };
+        let resets = json["resets"].as_array().into_iter().flatten().filter_map(Value::as_f64);
+        let columns = all.iter().filter_map(|(name, values)| {
+            let values = values.as_array()?.iter().map(Value::as_f64).collect();
+            Some((name.strip_prefix("coco.")?.to_owned(), values))
+        });
+        let columns: BTreeMap<String, Column> = columns.collect();
+        if let Some((name, values)) = columns.iter().find(|(_, values)| values.len() != times.len())
+        {
+            bail!("{name} has {} values at {} times", values.len(), times.len());
         }
+        Ok(Self { times, newest, interval, resets: resets.collect(), columns })
     }
-    sums
+
+    /// The rates of what is there, with what is due to each.
+    fn series(&self, of: What, options: &Options) -> Vec<Series> {
+        let offered = self.by_target(|fate| fate == "offered");
+        let shed = self.by_target(|fate| fate.starts_with("shed_"));
+        // What falls to a target; all that was accepted if it is not told of any.
+        let due = |name: &str| match offered.is_empty() {
+            true => self.columns.get("filter.accepted"),
+            false => offered.get(name),
+        };
+        let series = self.shown(of, options).0.into_iter().filter_map(|(name, values)| {
+            let (values, due) = match of {
+                What::Errors => (values, None),
+                What::Send => (values, due(&name)),
+                // A Coco of an older version does not tell what it sheds of a target.
+                What::Shed => (shed.get(name.as_str())?, due(&name)),
+            };
+            Some(Series { rates: self.rates(values), due: due.map(|due| self.rates(due)), name })
+        });
+        series.collect()
+    }
+
+    /// The series that tell about this by what is shown of their names: those that are there, and those
+    /// that are gone.
+    fn shown(&self, of: What, options: &Options) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
+        let all = self.columns.iter();
+        all.filter_map(|(name, values)| Some((shown(of, options, name)?, values)))
+            .partition(|(name, values)| !self.is_gone(name, values))
+    }
+
+    fn rates(&self, values: &[Option<f64>]) -> Rates {
+        let reading = |(&time, &value)| Reading { time, value, incarnation: self.life(time) };
+        rates(&self.times.iter().zip(values).map(reading).collect::<Vec<_>>(), self.interval)
+    }
+
+    /// Which life of the process counted: so many have begun before.
+    fn life(&self, time: f64) -> u64 {
+        self.resets.iter().map(|&reset| u64::from(reset <= time)).sum()
+    }
+
+    /// A reload took it out, or the process of now never had it: that nothing comes is meant.
+    fn is_gone(&self, name: &str, values: &[Option<f64>]) -> bool {
+        const REMOVED: f64 = 3.0;
+        let state = self.columns.get(&format!("target.{name}.state"));
+        let is_removed = state.and_then(|values| *values.last()?) == Some(REMOVED);
+        let begin = self.resets.last().copied().unwrap_or(f64::NEG_INFINITY);
+        let newest = values.get(self.times.partition_point(|&time| time < begin)..);
+        let newest = newest.unwrap_or_default();
+        is_removed || (!newest.is_empty() && newest.iter().all(Option::is_none))
+    }
+
+    /// The sums of these fates in the ledger, over all tiers, by target.
+    fn by_target(&self, is_meant: impl Fn(&str) -> bool) -> BTreeMap<&str, Column> {
+        let mut sums: BTreeMap<&str, Column> = BTreeMap::new();
+        for (name, values) in &self.columns {
+            let Some((whose, fate)) = name.strip_prefix("ledger.").and_then(|n| n.rsplit_once('.'))
+            else {
+                continue;
+            };
+            let Some(target) = self.target_of(whose).filter(|_| is_meant(fate)) else { continue };
+            let sum = sums.entry(target).or_insert_with(|| vec![None; values.len()]);
+            for (sum, value) in sum.iter_mut().zip(values) {
+                *sum = match (*sum, *value) {
+                    (Some(a), Some(b)) => Some(a + b),
+                    (a, b) => a.or(b),
+                };
+            }
+        }
+        sums
+    }
+
+    /// The target in `TIER.TARGET`. Both may have dots: it is the longest one that is known.
+    fn target_of<'a>(&self, whose: &'a str) -> Option<&'a str> {
+        let mut ends = whose.match_indices('.').filter_map(|(at, _)| whose.get(at + 1..));
+        ends.find(|target| self.columns.contains_key(&format!("send.{target}")))
+    }
 }
 
-/// The target in `TIER.TARGET`. Both may have dots: it is the longest one that is known.
-fn target_of<'a>(columns: &BTreeMap<String, Vec<Option<f64>>>, whose: &'a str) -> Option<&'a str> {
-    let mut ends = whose.match_indices('.').filter_map(|(at, _)| whose.get(at + 1..));
-    ends.find(|target| columns.contains_key(&format!("send.{target}")))
-}
+/// A series by what is shown of its name.
+type Named<'a> = (String, &'a Column);
 
 #[cfg(test)]
 mod tests {
@@ -214,7 +237,7 @@ mod tests {
         let data = read(&json);
         let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!(names, ["a:1", "b:1"]);
-        let value = |rates: &coco_checks::rates::Rates| rates.rates[0].value;
+        let value = |rates: &Rates| rates.rates[0].value;
         assert_eq!(value(&data.series[0].rates), 1.0);
         assert_eq!(value(data.series[0].due.as_ref().unwrap()), 3.0);
         // What all accepted does not fall to one of which this is not told, where it is told of others.
