@@ -48,24 +48,12 @@ pub(super) fn gather(args: &Verify, url: &str, moment: Option<f64>) -> Result<Fa
     let (livez, readyz) = (router.probe("/livez"), router.probe("/readyz"));
     let tiers = router.get("/tiers");
     let ledger = router.get("/ledger");
-    let names = [canary::NAME.to_owned(), canary::HOST.to_owned(), canary::identifier()];
-    let owners = names.map(|name| {
-        let path = format!("/lookup?name={}", utf8_percent_encode(&name, NON_ALPHANUMERIC));
-        (name, router.get(&path))
-    });
+    let owners = owners(&router);
     let path = history::path(args.span(unix_now(), moment), names_of_history(args));
     let history = router.get(&path);
-    let owners: BTreeMap<_, _> = owners.into();
     let canary = (!args.no_canary).then(|| canary::send(&mut router, &ledger, &tiers, &owners));
     router.allow(Duration::from_secs(1));
-    let mut later = router.get("/ledger");
-    for _ in 0..LEDGER_AGAIN {
-        if later.as_ref().map_or(true, |ledger| ledger["residual"] == 0) {
-            break;
-        }
-        canary::pause();
-        later = router.get("/ledger");
-    }
+    let later = settled_ledger(&router);
     // Last, as it tells of what the canary met too.
     let since = moment.map(|moment| format!("&since={moment:.3}")).unwrap_or_default();
     let (asked_at, log) = (unix_now(), router.get(&format!("/debug/log?level=warn{since}")));
@@ -82,6 +70,29 @@ pub(super) fn gather(args: &Verify, url: &str, moment: Option<f64>) -> Result<Fa
         log,
         history,
     })
+}
+
+/// The owners of each name that a canary may have.
+fn owners(router: &Router) -> BTreeMap<String, Asked> {
+    let names = [canary::NAME.to_owned(), canary::HOST.to_owned(), canary::identifier()];
+    let owners = names.map(|name| {
+        let path = format!("/lookup?name={}", utf8_percent_encode(&name, NON_ALPHANUMERIC));
+        (name, router.get(&path))
+    });
+    owners.into()
+}
+
+/// The ledger, asked for again if it does not add up.
+fn settled_ledger(router: &Router) -> Asked {
+    let mut ledger = router.get("/ledger");
+    for _ in 0..LEDGER_AGAIN {
+        if ledger.as_ref().map_or(true, |ledger| ledger["residual"] == 0) {
+            break;
+        }
+        canary::pause();
+        ledger = router.get("/ledger");
+    }
+    ledger
 }
 
 /// The series that question 4 needs, each once.

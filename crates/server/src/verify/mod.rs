@@ -14,6 +14,7 @@ mod json;
 mod log;
 mod moment;
 mod query;
+mod rings;
 mod row;
 mod running;
 mod saved;
@@ -137,7 +138,7 @@ fn judge(
         .zip(all)
         .map(|(url, facts)| (url.as_str(), facts.as_ref().map_or(&nobody, |facts| &facts.tiers)))
         .collect();
-    rows.extend(query::rings(&tiers));
+    rows.extend(rings::rows(&tiers));
     let mut numbers = Vec::new();
     for (url, facts) in urls.iter().zip(all) {
         match facts {
