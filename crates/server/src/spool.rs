@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use coco_router::{offline, plan::Plan};
-use coco_spool::{Budget, Name, Now, Root, disk::OsDisk};
+use coco_spool::{Budget, Listing, Name, Now, Root, disk::OsDisk};
 
 use crate::{
     NotAsAsked,
@@ -131,14 +131,7 @@ fn reroute(
 ) -> anyhow::Result<()> {
     let root = open(directory)?;
     let listings = coco_spool::ls(&OsDisk, directory)?;
-    let held: Vec<_> = listings.iter().filter_map(|listing| listing.name.as_ref()).collect();
-    // What is mistyped would look as if nothing were held any more.
-    if let Some(tier) = tier.filter(|tier| held.iter().all(|name| name.tier() != *tier)) {
-        anyhow::bail!("there is no spool of tier {tier:?}; `ls` names those that there are");
-    }
-    if let Some(id) = target.filter(|id| held.iter().all(|name| name.target() != *id)) {
-        anyhow::bail!("there is no spool of target {id:?}; `ls` names those that there are");
-    }
+    is_held(&listings, tier, target)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "tier\tfrom\tto\tsamples")?;
     for listing in listings {
@@ -155,17 +148,41 @@ fn reroute(
             eprintln!("no tier {its_tier:?} in the configuration: {samples} samples for {id} stay");
             continue;
         }
-        let done = offline::reroute(&root, plan, &name, now)
-            .with_context(|| format!("what is held for {id} in {its_tier}"))?;
-        for (to, samples) in &done.moved {
-            writeln!(out, "{its_tier}\t{id}\t{to}\t{samples}")?;
-        }
-        for (reason, samples) in &done.shed {
-            writeln!(out, "{its_tier}\t{id}\tnobody: {reason}\t{samples}")?;
-        }
+        move_on(&root, plan, &name, &mut out)?;
         if !stays {
             root.remove(&listing.folder)?;
         }
+    }
+    Ok(())
+}
+
+/// What is mistyped would look as if nothing were held any more.
+fn is_held(listings: &[Listing], tier: Option<&str>, target: Option<&str>) -> anyhow::Result<()> {
+    let held = || listings.iter().filter_map(|listing| listing.name.as_ref());
+    if let Some(tier) = tier.filter(|tier| held().all(|name| name.tier() != *tier)) {
+        anyhow::bail!("there is no spool of tier {tier:?}; `ls` names those that there are");
+    }
+    if let Some(id) = target.filter(|id| held().all(|name| name.target() != *id)) {
+        anyhow::bail!("there is no spool of target {id:?}; `ls` names those that there are");
+    }
+    Ok(())
+}
+
+/// Gives what is held under a name to its owners, and tells who got how much.
+fn move_on(
+    root: &Root<OsDisk>,
+    plan: &Plan,
+    name: &Name,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let (tier, id) = (name.tier(), name.target());
+    let done = offline::reroute(root, plan, name, now)
+        .with_context(|| format!("what is held for {id} in {tier}"))?;
+    for (to, samples) in &done.moved {
+        writeln!(out, "{tier}\t{id}\t{to}\t{samples}")?;
+    }
+    for (reason, samples) in &done.shed {
+        writeln!(out, "{tier}\t{id}\tnobody: {reason}\t{samples}")?;
     }
     Ok(())
 }
