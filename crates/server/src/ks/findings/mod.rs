@@ -1,27 +1,22 @@
 //! What all series came to together.
 
+mod finding;
+
 use std::cmp::Ordering;
 
-use coco_checks::{
-    Grade,
-    judge::{Judged, Window, judge, judge_around},
-    levels,
-    split::{self, Halves},
-    verdict::{Comparison, HALF_MIN, Rule, TooFew},
-};
+use coco_checks::{Grade, judge::Window, levels, split::Halves, verdict::Rule};
 
+pub(crate) use self::finding::Finding;
+use self::finding::{Context, is_silent, silence};
 use super::{
     args::{Ks, What},
     line::{figure, probability},
-    source::{Data, Series},
+    source::Data,
     span,
 };
 
 /// Errors must rise by so much a second to be worth an alarm.
 const ERRORS_MIN_SHIFT: f64 = 0.1;
-
-/// Less than this share given up is a warning only.
-const SHED_MAX: f64 = 0.001;
 
 /// What is fresh may be older than three intervals by so many seconds.
 const LATENESS: f64 = 2.0;
@@ -47,18 +42,6 @@ pub(crate) struct Findings {
     pub(super) window: f64,
 }
 
-/// What one series came to.
-#[derive(Debug)]
-pub(crate) struct Finding {
-    pub(crate) name: String,
-    pub(crate) grade: Grade,
-    pub(crate) judged: Judged,
-    /// What is wrong with its newest rates, whatever was before.
-    pub(crate) level: Option<String>,
-    pub(crate) text: String,
-    halves: Halves,
-}
-
 /// What is compared with what, and beside how many others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scope {
@@ -66,13 +49,6 @@ pub(crate) struct Scope {
     pub(crate) moment: Option<f64>,
     /// So many series are tested in one run.
     pub(crate) tested: usize,
-}
-
-impl Finding {
-    /// The comparison, if there was enough to compare.
-    pub(super) fn comparison(&self) -> Option<&Comparison> {
-        self.judged.newest.as_ref().ok()
-    }
 }
 
 impl Findings {
@@ -210,116 +186,10 @@ fn trouble(data: &Data, what: &str, target: Option<&str>) -> Vec<(Grade, String)
     trouble
 }
 
-fn is_silent(series: &Series) -> bool {
-    let Series { rates, due, .. } = series;
-    due.as_ref().is_some_and(|due| levels::is_silent(&rates.rates, &due.rates))
-}
-
-fn silence(subject: &str) -> String {
-    format!("{subject} is silent: nothing is sent of what is due")
-}
-
 fn worst_first(a: &Finding, b: &Finding) -> Ordering {
     let p = |finding: &Finding| finding.comparison().map_or(1.0, |comparison| comparison.p);
     b.grade
         .cmp(&a.grade)
         .then(b.level.is_some().cmp(&a.level.is_some()))
         .then(p(a).total_cmp(&p(b)))
-}
-
-/// What is the same for all series.
-struct Context<'a> {
-    args: &'a Ks,
-    data: &'a Data,
-    rule: Rule,
-    window: Window,
-    moment: Option<f64>,
-    restarted: &'a Option<String>,
-}
-
-impl Context<'_> {
-    fn finding(&self, series: &Series) -> Finding {
-        let (rates, window) = (&series.rates, self.window);
-        let (judged, halves) = match self.moment {
-            None => {
-                let halves = split::split(&rates.rates, window.end, window.length);
-                (judge(rates, window, &self.rule), halves)
-            }
-            Some(moment) => {
-                let halves = split::around(&rates.rates, moment, window.end, window.length);
-                (judge_around(rates, moment, window, &self.rule), halves)
-            }
-        };
-        let subject = format!("{} {}", self.args.what.as_str(), series.name);
-        let level = self.level(series, &subject);
-        let grade = match (&level, self.data.levels_only) {
-            (Some((grade, _)), _) => *grade,
-            // What all of them lack is told once.
-            (None, true) => Grade::Ok,
-            (None, false) => judged.grade,
-        };
-        let text = match (&level, &judged.newest) {
-            (Some((_, level)), _) => level.clone(),
-            (None, Ok(comparison)) => self.change(&subject, comparison, judged.grade),
-            (None, Err(few)) => format!("{subject}: {}", self.too_few(*few)),
-        };
-        let level = level.map(|(_, level)| level);
-        Finding { name: series.name.clone(), grade, judged, level, text, halves }
-    }
-
-    /// What is wrong with the newest rates.
-    fn level(&self, series: &Series, subject: &str) -> Option<(Grade, String)> {
-        let rates = &series.rates.rates;
-        match self.args.what {
-            What::Errors => {
-                let rate = levels::lasting_errors(rates)?;
-                Some((Grade::Critical, format!("{subject} last, {}/s now", figure(rate))))
-            }
-            What::Send => is_silent(series).then(|| (Grade::Critical, silence(subject))),
-            What::Shed => {
-                let start = self.moment.unwrap_or(self.window.end - self.window.length);
-                let share = levels::share(rates, &series.due.as_ref()?.rates, start)?;
-                let grade = if share < SHED_MAX { Grade::Warning } else { Grade::Critical };
-                let percent = figure(share * 100.0);
-                Some((grade, format!("{subject}: {percent}% of what is due is given up")))
-            }
-        }
-    }
-
-    fn change(&self, subject: &str, c: &Comparison, grade: Grade) -> String {
-        let figures = format!("(D={:.2} p={} n={}+{})", c.d, probability(c.p), c.n1, c.n2);
-        let alone = c.grade(&self.rule);
-        let moved = match c.change() {
-            _ if alone == Grade::Ok => "steady".to_owned(),
-            change if change.is_infinite() => format!("rose from 0 to {}/s", figure(c.after)),
-            change if change < 0.0 => format!("fell {:.0}%", -change * 100.0),
-            change => format!("rose {:.0}%", change * 100.0),
-        };
-        let doubt = match grade {
-            Grade::Unknown => ", and there is too little before to confirm it",
-            grade if grade < alone => ", not confirmed yet",
-            _ => "",
-        };
-        format!("{subject} {moved}{doubt} {figures}")
-    }
-
-    /// Why a half has too few rates.
-    fn too_few(&self, TooFew { n1, n2 }: TooFew) -> String {
-        let needed = self.window.step * 2.0 * half_min();
-        let counts = format!("{n1}+{n2} rates, {HALF_MIN}+{HALF_MIN} are needed");
-        match self.restarted {
-            _ if self.window.length < needed => format!(
-                "--window {} is too short: at an interval of {} it takes {}",
-                span(self.window.length),
-                span(self.window.step),
-                span(needed)
-            ),
-            Some(restarted) => format!("{restarted}: {counts}"),
-            None => format!("too little history: {counts}"),
-        }
-    }
-}
-
-fn half_min() -> f64 {
-    u32::try_from(HALF_MIN).map_or(f64::MAX, f64::from)
 }
