@@ -4,6 +4,7 @@
 //! refused, so that one run finds everything. What comes out is used only when nothing was found.
 
 mod filter;
+mod limits;
 mod listeners;
 mod names;
 mod notes;
@@ -12,11 +13,12 @@ mod ring;
 mod ring_notes;
 mod spool;
 mod targets;
+mod tier;
 mod tiers;
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
-use coco_router::plan::{Address, Limits, Plan};
+use coco_router::plan::{Address, Plan};
 
 use super::{
     Config, address,
@@ -28,14 +30,14 @@ use super::{
 /// Checks everything; the configuration comes without its notes.
 pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     let root = KeyPath::root();
-    let process = process(file.limits.as_ref(), &root.key("limits"), findings);
+    let process = limits::process(file.limits.as_ref(), &root.key("limits"), findings);
     let (api, agent) = api(file.api.as_ref(), &root.key("api"), findings);
     let listeners = listeners::listeners(file, (&api, agent.as_ref()), findings);
     let blacklist = filter::blacklist(file.filter.as_ref(), &root.key("filter"), findings);
     let measure_interval = measure(file.measure.as_ref(), &root.key("measure"), findings);
     fetch(file.fetch.as_ref(), &root.key("fetch"), findings);
     let spool = spool::spool(file.spool.as_ref(), &root.key("spool"), findings);
-    let surroundings = tiers::Surroundings {
+    let surroundings = tier::Surroundings {
         has_spool: spool.is_some(),
         sockets: &listeners.sockets,
         queue_bytes: process.queue_bytes,
@@ -48,62 +50,6 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) -> Config {
     notes::notes(&plan, findings);
     let (drain_timeout, drain_delay) = (process.drain_timeout, process.drain_delay);
     Config { plan, api, agent, drain_timeout, drain_delay, measure_interval, notes: Vec::new() }
-}
-
-/// `[limits]`: bounds of the process, and what tiers take when they say nothing.
-struct Process {
-    limits: Limits,
-    drain_timeout: Duration,
-    drain_delay: Duration,
-    queue_bytes: usize,
-    block_timeout: Duration,
-}
-
-fn process(
-    node: Option<&Node<file::Limits>>,
-    at: &KeyPath,
-    findings: &mut Findings<'_>,
-) -> Process {
-    let none = file::Limits::default();
-    let section = findings.table(at, node).unwrap_or(&none);
-    let default = Limits::default();
-    let mut size = |key, leaf: &Option<Leaf>, range, default| {
-        findings.read(&at.key(key), leaf.as_ref(), findings::size(range)).unwrap_or(default)
-    };
-    let queue_bytes = size("queue", &section.queue, tiers::QUEUE_BYTES, QUEUE_BYTES_DEFAULT);
-    let line_bytes_max = size("line", &section.line, 64..=64 << 10, default.line_bytes_max);
-    let memory_bytes_max = size("memory", &section.memory, MEMORY_BYTES, default.memory_bytes_max);
-    let resend_bytes = size("resend", &section.resend, tiers::RESEND_BYTES, default.resend_bytes);
-    let mut count = |key, leaf: &Option<Leaf>, range, default| {
-        let read = findings.read(&at.key(key), leaf.as_ref(), findings::integer(range));
-        read.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
-    };
-    let connections_max =
-        count("connections", &section.connections, 1..=1_000_000, default.connections_max);
-    let series_max = count("series", &section.series, 1_000..=1_000_000_000, default.series_max);
-    let names_max = count("names", &section.names, 0..=1_000_000, default.names_max);
-    let drain_delay = findings.read(
-        &at.key("drain_delay"),
-        section.drain_delay.as_ref(),
-        findings::duration_or_none,
-    );
-    let mut time = |key, leaf: &Option<Leaf>, default| {
-        findings.read(&at.key(key), leaf.as_ref(), findings::duration).unwrap_or(default)
-    };
-    Process {
-        limits: Limits {
-            line_bytes_max,
-            memory_bytes_max,
-            resend_bytes,
-            connections_max,
-            series_max,
-            names_max,
-        },
-        drain_timeout: time("drain_timeout", &section.drain_timeout, DRAIN_TIMEOUT_DEFAULT),
-        drain_delay: drain_delay.unwrap_or_default(),
-        queue_bytes,
-        block_timeout: time("block_timeout", &section.block_timeout, BLOCK_TIMEOUT_DEFAULT),
-    }
 }
 
 /// `[api]`; there is always one, but not always an agent.
@@ -168,15 +114,3 @@ const MEASURE_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 
 /// More often, taking snapshots of a large fleet would be work.
 const MEASURE_INTERVAL_MIN: Duration = Duration::from_millis(100);
-
-/// Below this, a fleet's first second does not fit.
-const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
-
-/// For each target: minutes of a small fleet, seconds of a large one.
-const QUEUE_BYTES_DEFAULT: usize = 64 << 20;
-
-/// Longer than a restart of a target, shorter than a client's patience.
-const BLOCK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
-
-/// Well within systemd's 90 s between stop and kill.
-const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@ use coco_ring::Algorithm;
 use coco_router::plan::TargetProtocol;
 use coco_wire::names::{Allowed, Names};
 
+use super::tier::Written;
 use crate::config::{
     file::{self, Leaf, Node},
     findings::{self, Findings, Refusal},
@@ -15,12 +16,11 @@ use crate::config::{
 ///
 /// A ring of another relay takes names as that relay does, unless the tier says otherwise.
 pub(super) fn names(
-    section: &file::Tier,
-    at: &KeyPath,
-    protocol: Option<TargetProtocol>,
+    tier: Written<'_>,
     algorithm: Option<Algorithm>,
     findings: &mut Findings<'_>,
 ) -> Option<Names> {
+    let Written { section, at, protocol } = tier;
     // An embedded tier carries lines too, and hosts: it has one rule for both.
     if protocol.is_some_and(TargetProtocol::carries_collectd) {
         refuse_all(section, at, findings);

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use coco_ring::{Algorithm, CarbonHash, CharSign, Members, Ring, RingError};
 use coco_router::plan::TargetProtocol;
 
-use super::{ring_notes, targets::Target};
+use super::{ring_notes, targets::Target, tier::Written};
 use crate::config::{
     file,
     findings::{self, Findings},
@@ -13,19 +13,35 @@ use crate::config::{
 };
 
 /// The algorithm with its parameters; `None` when something of it was refused.
-pub(super) fn algorithm(
-    section: &file::Tier,
-    at: &KeyPath,
-    protocol: Option<TargetProtocol>,
-    findings: &mut Findings<'_>,
-) -> Option<Algorithm> {
+pub(super) fn algorithm(tier: Written<'_>, findings: &mut Findings<'_>) -> Option<Algorithm> {
+    let Written { section, at, protocol } = tier;
     let faults_before = findings.fault_count();
     let mut algorithm = match section.hash.as_ref() {
         None => Algorithm::default(),
         leaf => findings.read(&at.key("hash"), leaf, findings::choice(&HASHES))?,
     };
     wrong_kind(algorithm, &at.key("hash"), protocol, findings);
-    let takes: &[&str] = match &mut algorithm {
+    let takes = parameters(&mut algorithm, section, at, findings);
+    for (key, leaf, belongs) in [
+        ("fast_hash", &section.fast_hash, "hash = \"carbon/fast\""),
+        ("diverse", &section.diverse, "the hashes \"carbon/…\""),
+        ("char", &section.char, "the FNV-1a hashes \"c-relay/…\""),
+    ] {
+        if leaf.is_some() && !takes.contains(&key) {
+            findings.fault(&at.key(key), format!("`{key}` goes with {belongs}, not {algorithm}"));
+        }
+    }
+    (findings.fault_count() == faults_before).then_some(algorithm)
+}
+
+/// Reads the keys that belong to an algorithm, and names them.
+fn parameters(
+    algorithm: &mut Algorithm,
+    section: &file::Tier,
+    at: &KeyPath,
+    findings: &mut Findings<'_>,
+) -> &'static [&'static str] {
+    match algorithm {
         Algorithm::Carbon { diverse, .. } => {
             read_diverse(diverse, section, at, findings);
             &["diverse"]
@@ -51,17 +67,7 @@ pub(super) fn algorithm(
         | Algorithm::NanotubeJump
         | Algorithm::RelayNgV1
         | Algorithm::RelayNgV2 => &[],
-    };
-    for (key, leaf, belongs) in [
-        ("fast_hash", &section.fast_hash, "hash = \"carbon/fast\""),
-        ("diverse", &section.diverse, "the hashes \"carbon/…\""),
-        ("char", &section.char, "the FNV-1a hashes \"c-relay/…\""),
-    ] {
-        if leaf.is_some() && !takes.contains(&key) {
-            findings.fault(&at.key(key), format!("`{key}` goes with {belongs}, not {algorithm}"));
-        }
     }
-    (findings.fault_count() == faults_before).then_some(algorithm)
 }
 
 /// Rings of relays that carry Graphite alone, in a tier that carries something else.
@@ -100,30 +106,22 @@ fn read_diverse(
 
 /// The placement function; `None` when it, or a target, was refused.
 pub(super) fn ring(
-    section: &file::Tier,
-    at: &KeyPath,
+    tier: Written<'_>,
     algorithm: Option<Algorithm>,
     targets: &[Target],
     all_good: bool,
     findings: &mut Findings<'_>,
 ) -> Option<Ring> {
-    let replicas = match section.replicas.as_ref() {
-        None => Some(1),
-        leaf => findings.read(&at.key("replicas"), leaf, findings::integer(REPLICAS)),
-    };
-    let replicas = replicas.and_then(|replicas| usize::try_from(replicas).ok());
+    let at = tier.at;
+    let replicas = replicas(tier, findings);
     let (algorithm, replicas) = (algorithm?, replicas?);
     if !all_good {
         return None;
     }
     let members = targets.iter().map(|target| target.member.clone()).collect();
-    let members = match Members::try_new(members) {
-        Ok(members) => members,
-        Err(why) => {
-            findings.fault(&at.key("targets"), why.to_string());
-            return None;
-        }
-    };
+    let members = Members::try_new(members)
+        .map_err(|why| findings.fault(&at.key("targets"), why.to_string()))
+        .ok()?;
     let replicas_at = at.key("replicas");
     // A ring names its first fault only: without the replicas it may have another.
     let tries = if replicas == 1 { vec![1] } else { vec![replicas, 1] };
@@ -143,6 +141,15 @@ pub(super) fn ring(
         }
     }
     None
+}
+
+/// How many owners a sample is to have.
+fn replicas(tier: Written<'_>, findings: &mut Findings<'_>) -> Option<usize> {
+    let replicas = match tier.section.replicas.as_ref() {
+        None => 1,
+        leaf => findings.read(&tier.at.key("replicas"), leaf, findings::integer(REPLICAS))?,
+    };
+    usize::try_from(replicas).ok()
 }
 
 /// The key that can mend a ring's fault.
