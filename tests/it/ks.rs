@@ -170,6 +170,8 @@ fn the_history_has_what_was_asked_for() {
     let mut names: Vec<_> = some["series"].as_object().unwrap().keys().collect();
     names.sort();
     assert_eq!(names, [&format!("coco.send.{target}"), "coco.send.total"]);
+    let once = coco.get_json("/debug/history?name=coco.send.*&still=once");
+    assert_eq!((&once["series"], &once["still"]["coco.send.total"]), (&json!({}), &json!(0)));
     let none = coco.get_json("/debug/history?name=nothing");
     assert_eq!(none["series"], json!({}));
     let host = coco.api().to_string();

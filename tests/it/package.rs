@@ -122,6 +122,7 @@ fn the_package_installs_starts_reloads_upgrades_and_purges() {
     assert!(!whole.contains("reception only permitted"), "{whole}");
     a_program_that_does_not_start_changes_nothing(&site);
     upgraded_where_it_cannot_hand_over(&site, &config);
+    the_journal_has_the_level_of_each_line(&site);
     started_again_when_it_dies_or_hangs(&site);
     removed_and_purged(&site, &config);
     started_by_its_sockets(&site);
@@ -256,6 +257,16 @@ fn upgraded_where_it_cannot_hand_over(site: &Site, config: &str) {
 }
 
 /// Also one that systemd did not start itself.
+fn the_journal_has_the_level_of_each_line(site: &Site) {
+    let of = |priority: &str| {
+        let words = ["journalctl", "--no-pager", "-o", "cat", "-u", "coco", "--priority", priority];
+        site.machine.succeed(&words)
+    };
+    let (warnings, rest) = (of("warning"), of("notice..debug"));
+    assert!(warnings.contains("Z  WARN ") && !warnings.contains("Z  INFO "), "{warnings}");
+    assert!(rest.contains("Z  INFO ") && !rest.contains("Z  WARN "), "{rest}");
+}
+
 fn started_again_when_it_dies_or_hangs(site: &Site) {
     // The watchdog asks for a word each ten seconds.
     for (signal, limit) in [("KILL", SOON), ("STOP", Duration::from_secs(40))] {

@@ -78,7 +78,7 @@ fn rsyslog_forwards_warnings_and_errors_of_coco_by_their_severity() {
         TcpStream::connect((Ipv4Addr::LOCALHOST, port))
             .map_err(|error| format!("{error}\n{}", process.log()))
     });
-    // As journald gives them on: with one severity for all of a service.
+    // As by `logger`: with one severity for all.
     let odd = "thread 'main' panicked at nowhere";
     let made = "2026-11-25T21:20:21.414539Z ERROR what is made up field=1";
     let sent: Vec<_> = log.lines().chain([made, odd]).collect();

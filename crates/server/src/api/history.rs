@@ -14,15 +14,15 @@ use tokio::time::MissedTickBehavior;
 use super::{Api, problem, vars};
 use crate::{
     config::duration,
-    history::{Pattern, SPAN, Selection},
+    history::{Column, Pattern, SPAN, Selection},
     log::unix_ms,
 };
 
 /// Window of an answer unless it is asked for another.
 const WINDOW: Duration = Duration::from_secs(600);
 
-/// Values in one answer, some megabytes of text.
-const VALUES_MAX: usize = 1_000_000;
+/// Values in one answer, some megabytes of text; answers are made one after the other.
+const VALUES_MAX: usize = 2_000_000;
 
 /// Patterns in one question.
 const PATTERNS_MAX: usize = 16;
@@ -54,10 +54,14 @@ struct Answer {
     left_out: usize,
     /// A value for each time, or null.
     #[serde(serialize_with = "as_map")]
-    series: Vec<(String, Vec<Option<u64>>)>,
+    series: Vec<(String, Column)>,
+    /// The value of each other series, if that is asked for.
+    #[serde(serialize_with = "as_map", skip_serializing_if = "Vec::is_empty")]
+    still: Vec<(String, u64)>,
 }
 
-/// `?name=PATTERN&window=DURATION`; a name may be given several times.
+/// `?name=PATTERN&window=DURATION&still=once`; a name may be given several times. With `still=once`, a series
+/// that does not change in the window is in `still`, with one value.
 pub(super) async fn history(State(api): State<Api>, uri: Uri) -> Response {
     match Question::of(&uri) {
         Ok(question) => answer(&api, &question),
@@ -70,11 +74,13 @@ pub(super) async fn history(State(api): State<Api>, uri: Uri) -> Response {
 struct Question {
     patterns: Vec<Pattern>,
     window: Duration,
+    /// Series that do not change are told apart.
+    still: bool,
 }
 
 impl Question {
     fn of(uri: &Uri) -> Result<Self, String> {
-        let (mut patterns, mut window) = (Vec::new(), WINDOW);
+        let (mut patterns, mut window, mut still) = (Vec::new(), WINDOW, false);
         let mut seen = BTreeSet::new();
         let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         for (key, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
@@ -88,7 +94,9 @@ impl Question {
                 }
                 "window" if seen.insert(key) => window = read_window(&value)?,
                 "window" => return Err("`window` is given twice".to_owned()),
-                _ => return Err(format!("unknown parameter `{key}`; known: name, window")),
+                "still" if value == "once" => still = true,
+                "still" => return Err(format!("`still`: {value:?} is not `once`")),
+                _ => return Err(format!("unknown parameter `{key}`; known: name, window, still")),
             }
         }
         match patterns.len() {
@@ -98,7 +106,7 @@ impl Question {
             count if count > PATTERNS_MAX => {
                 Err(format!("{count} names; give at most {PATTERNS_MAX}"))
             }
-            _ => Ok(Self { patterns, window }),
+            _ => Ok(Self { patterns, window, still }),
         }
     }
 }
@@ -117,13 +125,14 @@ fn answer(api: &Api, question: &Question) -> Response {
     let now = unix_ms();
     let window = u64::try_from(question.window.as_millis()).unwrap_or(u64::MAX);
     let from = now.saturating_sub(window);
-    let selected = api.history.select(from, &question.patterns, VALUES_MAX);
-    let Selection { times, series, left_out } = match selected {
+    let Question { patterns, still, .. } = question;
+    let selected = api.history.select(from, patterns, *still, VALUES_MAX);
+    let Selection { times, series, still, left_out } = match selected {
         Ok(selection) => selection,
         Err(values) => {
             let message = format!(
                 "that is {values} values, and {VALUES_MAX} are given at once; \
-                 ask for fewer names or a shorter window"
+                 ask for fewer names, a shorter window or with still=once"
             );
             return problem(StatusCode::BAD_REQUEST, &message);
         }
@@ -138,6 +147,7 @@ fn answer(api: &Api, question: &Question) -> Response {
         resets: api.history.resets(from).into_iter().map(seconds).collect(),
         left_out,
         series,
+        still,
     };
     match serde_json::to_string(&answer) {
         Ok(text) => {
@@ -152,8 +162,8 @@ pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
-fn as_map<S: serde::Serializer>(
-    series: &[(String, Vec<Option<u64>>)],
+fn as_map<V: Serialize, S: serde::Serializer>(
+    series: &[(String, V)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(series.iter().map(|(name, values)| (name, values)))
@@ -175,7 +185,9 @@ mod tests {
         let found = ask("name=coco.send.*&name=coco.ledger.residual&window=5m").unwrap();
         assert_eq!(found.patterns, patterns(&["coco.send.*", "coco.ledger.residual"]));
         assert_eq!(found.window, Duration::from_secs(300));
-        let found = ask("name=coco.send.%5b%3a%3a1%5D:1").unwrap();
+        assert!(!found.still);
+        let found = ask("name=coco.send.%5b%3a%3a1%5D:1&still=once").unwrap();
+        assert!(found.still);
         assert_eq!(found.patterns, patterns(&["coco.send.[::1]:1"]));
         assert_eq!(found.window, Duration::from_secs(600));
     }
@@ -196,7 +208,8 @@ mod tests {
             ("name=a&window=0", "`window` must be more than zero"),
             ("name=a&window=61m", "`window`: 61m is more than 1h, which is kept"),
             ("name=a&window=5m&window=6m", "`window` is given twice"),
-            ("name=a&since=5", "unknown parameter `since`; known: name, window"),
+            ("name=a&since=5", "unknown parameter `since`; known: name, window, still"),
+            ("name=a&still=twice", "`still`: \"twice\" is not `once`"),
         ] {
             assert_eq!(ask(query).unwrap_err(), why, "{query}");
         }

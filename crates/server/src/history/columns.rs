@@ -8,8 +8,8 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-/// Series kept at most; later ones are counted and left out.
-pub(super) const SERIES_MAX: usize = 20_000;
+/// Series kept at most, those of some 2,000 targets; later ones are counted and left out.
+pub(super) const SERIES_MAX: usize = 50_000;
 
 /// Bytes of all snapshots together; beyond that the oldest go.
 const BYTES_MAX: usize = 32 << 20;
@@ -43,9 +43,28 @@ pub(crate) struct Selection {
     /// Unix milliseconds of the snapshots.
     pub(crate) times: Vec<u64>,
     /// Name and a value for each time, in the order in which they appeared.
-    pub(crate) series: Vec<(String, Vec<Option<u64>>)>,
+    pub(crate) series: Vec<(String, Column)>,
+    /// Name and value of those that have one value at all times, if they are to be told apart.
+    pub(crate) still: Vec<(String, u64)>,
     /// Series of the newest snapshot that had no place.
     pub(crate) left_out: usize,
+}
+
+/// The values of one series: many answers are large, and this is half the size of a list of options.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Column(State);
+
+impl Column {
+    /// In the order of the times; none while the series was not there.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Option<u64>> {
+        self.0.iter().map(|code| code.checked_sub(1))
+    }
+}
+
+impl Serialize for Column {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.values())
+    }
 }
 
 impl Columns {
@@ -133,21 +152,25 @@ impl Columns {
     }
 
     /// The snapshots from `from` on of the series that `takes` names; the number of values if there are
-    /// more than `values_max`.
+    /// more than `values_max`. Where `still` is to be told apart, a series that does not change has no values.
     pub(super) fn select(
         &self,
         from: u64,
         takes: impl Fn(&str) -> bool,
+        still: bool,
         values_max: usize,
     ) -> Result<Selection, usize> {
         let taken = self.names.iter().enumerate().filter(|(_, name)| takes(name));
-        let places: Vec<usize> = taken.map(|(place, _)| place).collect();
         let count = self.rows.iter().filter(|row| row.time >= from).count();
-        let values = count.saturating_mul(places.len());
+        let changes =
+            if still && count > 0 { self.changing(from) } else { vec![true; self.names.len()] };
+        let (moving, resting): (Vec<_>, Vec<_>) =
+            taken.partition(|(place, _)| changes.get(*place) == Some(&true));
+        let values = count.saturating_mul(moving.len());
         if values > values_max {
             return Err(values);
         }
-        let mut columns = vec![Vec::with_capacity(count); places.len()];
+        let mut columns = vec![Vec::with_capacity(count); moving.len()];
         let (mut state, mut times) = (self.before.clone(), Vec::with_capacity(count));
         for row in &self.rows {
             apply(&row.changes, &mut state);
@@ -155,16 +178,35 @@ impl Columns {
                 continue;
             }
             times.push(row.time);
-            for (column, place) in columns.iter_mut().zip(&places) {
-                column.push(state.get(*place).and_then(|code| code.checked_sub(1)));
+            for (column, (place, _)) in columns.iter_mut().zip(&moving) {
+                column.push(state.get(*place).copied().unwrap_or_default());
             }
         }
-        let names = places.iter().filter_map(|&place| self.names.get(place).cloned());
+        let names = moving.iter().map(|(_, name)| (*name).clone());
         // A series of which nothing is left is none.
-        let is_there =
-            |(_, values): &(String, Vec<Option<u64>>)| values.iter().any(Option::is_some);
-        let series = names.zip(columns).filter(is_there).collect();
-        Ok(Selection { times, series, left_out: self.left_out })
+        let series = names.zip(columns.into_iter().map(Column));
+        let series = series.filter(|(_, column)| column.values().any(|value| value.is_some()));
+        let value = |place: usize| state.get(place)?.checked_sub(1);
+        let still = resting.into_iter().filter_map(|(at, name)| Some((name.clone(), value(at)?)));
+        Ok(Selection {
+            times,
+            series: series.collect(),
+            still: still.collect(),
+            left_out: self.left_out,
+        })
+    }
+
+    /// For each series, whether it changes after the first snapshot from `from` on.
+    fn changing(&self, from: u64) -> Vec<bool> {
+        let mut changes = vec![false; self.names.len()];
+        for row in self.rows.iter().filter(|row| row.time >= from).skip(1) {
+            each_change(&row.changes, |place, _| {
+                if let Some(changes) = changes.get_mut(place) {
+                    *changes = true;
+                }
+            });
+        }
+        changes
     }
 }
 
@@ -184,6 +226,18 @@ fn encode(last: &[u64], next: &[u64]) -> Box<[u8]> {
 }
 
 fn apply(changes: &[u8], state: &mut State) {
+    each_change(changes, |place, difference| {
+        if state.len() <= place {
+            state.resize(place + 1, 0);
+        }
+        if let Some(code) = state.get_mut(place) {
+            *code = code.wrapping_add(difference);
+        }
+    });
+}
+
+/// Each place that changes, and what is to be added there.
+fn each_change(changes: &[u8], mut change: impl FnMut(usize, u64)) {
     let (mut rest, mut place) = (changes, 0_usize);
     while let Some((skipped, difference)) = take(&mut rest).zip(take(&mut rest)) {
         place =
@@ -192,12 +246,7 @@ fn apply(changes: &[u8], state: &mut State) {
             // Of another build, or damaged.
             return;
         }
-        if state.len() <= place {
-            state.resize(place + 1, 0);
-        }
-        if let Some(code) = state.get_mut(place) {
-            *code = code.wrapping_add(unzigzag(difference));
-        }
+        change(place, unzigzag(difference));
         place += 1;
     }
 }
@@ -254,9 +303,11 @@ mod tests {
             columns.push(time, quiet.chain([("busy".to_owned(), time * 1_000)]).collect());
         }
         assert!(columns.bytes < 8_000, "{} bytes", columns.bytes);
-        let found = columns.select(0, |name| name == "busy", 361).unwrap();
-        assert_eq!(found.series[0].1[360], Some(360_000));
-        assert_eq!(columns.select(0, |_| true, 1_000), Err(361 * 1_001));
+        let found = columns.select(0, |name| name == "busy", false, 361).unwrap();
+        assert_eq!(found.series[0].1.values().nth(360), Some(Some(360_000)));
+        assert_eq!(columns.select(0, |_| true, false, 1_000), Err(361 * 1_001));
+        let found = columns.select(0, |_| true, true, 1_000).unwrap();
+        assert_eq!((found.series.len(), found.still.len()), (1, 1_000));
     }
 
     #[test]
@@ -265,16 +316,18 @@ mod tests {
         let mut rng = proptest::test_runner::TestRng::deterministic_rng(
             proptest::test_runner::RngAlgorithm::ChaCha,
         );
-        for time in 0..170 {
+        for time in 0..90 {
             let number = |n: usize| (format!("s{n}"), rng.next_u64() >> 1);
             columns.push(time, (0..SERIES_MAX + 7).map(number).collect());
         }
         assert!(columns.bytes <= BYTES_MAX);
-        let found = columns.select(0, |name| name == "s19999" || name == "s20000", 1_000).unwrap();
+        let names = [SERIES_MAX - 1, SERIES_MAX].map(|n| format!("s{n}"));
+        let found =
+            columns.select(0, |name| names.iter().any(|n| n == name), false, 1_000).unwrap();
         assert_eq!(found.series.len(), 1);
         assert_eq!(found.left_out, 7);
-        assert!(found.times.len() > 100, "{}", found.times.len());
-        assert_eq!(found.times.last(), Some(&169));
+        assert!((40..90).contains(&found.times.len()), "{}", found.times.len());
+        assert_eq!(found.times.last(), Some(&89));
     }
 
     #[test]
@@ -288,9 +341,9 @@ mod tests {
         columns.rows.push_back(Row { time: 2, changes: changes.into_boxed_slice() });
         columns.bytes = 1;
         let adopted = columns.adopt(5);
-        let found = adopted.select(0, |_| true, 100).unwrap();
+        let found = adopted.select(0, |_| true, false, 100).unwrap();
         assert_eq!(found.series.len(), 2);
-        assert_eq!(found.series[0].1, [Some(7), Some(7)]);
+        assert!(found.series[0].1.values().eq([Some(7), Some(7)]));
     }
 
     proptest! {
@@ -309,7 +362,7 @@ mod tests {
                 let row: Vec<_> = row.iter().map(|(name, n)| (*name, *n)).collect();
                 columns.push(time, named(&row));
             }
-            let found = columns.select(from, |_| true, usize::MAX).unwrap();
+            let found = columns.select(from, |_| true, false, usize::MAX).unwrap();
             let first = rows.len().saturating_sub(kept).max(usize::try_from(from).unwrap());
             let due = rows.get(first..).unwrap_or_default();
             prop_assert_eq!(found.times.len(), due.len());
@@ -318,10 +371,22 @@ mod tests {
                 // The largest number has no code of its own.
                 let wanted: Vec<_> =
                     due.iter().map(|row| row.get(&name).map(|n| (*n).min(u64::MAX - 1))).collect();
-                prop_assert_eq!(values, &wanted);
+                prop_assert_eq!(values.values().collect::<Vec<_>>(), wanted);
             }
             let names: std::collections::BTreeSet<_> = due.iter().flat_map(|row| row.keys()).collect();
             prop_assert_eq!(found.series.len(), names.len());
+
+            let told_apart = columns.select(from, |_| true, true, usize::MAX).unwrap();
+            let (still, moving): (Vec<_>, Vec<_>) = found.series.into_iter().partition(|(_, column)| {
+                let first = column.values().next();
+                column.values().all(|value| Some(value) == first)
+            });
+            prop_assert_eq!(told_apart.series, moving);
+            let still: Vec<_> = still
+                .into_iter()
+                .map(|(name, column)| (name, column.values().next().flatten().unwrap()))
+                .collect();
+            prop_assert_eq!(told_apart.still, still);
         }
     }
 }

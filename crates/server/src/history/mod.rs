@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use columns::Selection;
+pub(crate) use columns::{Column, Selection};
 pub(crate) use pattern::Pattern;
 
 use columns::Columns;
@@ -105,15 +105,17 @@ impl History {
     }
 
     /// The snapshots from this Unix time in milliseconds on, of the series that one of the patterns takes in;
-    /// an error with the number of values if there are more than `values_max`.
+    /// an error with the number of values if there are more than `values_max`. Where `still` is to be told
+    /// apart, those that do not change count for none.
     pub(crate) fn select(
         &self,
         from: u64,
         patterns: &[Pattern],
+        still: bool,
         values_max: usize,
     ) -> Result<Selection, usize> {
         let takes = |name: &str| patterns.iter().any(|pattern| pattern.takes(name));
-        self.kept().columns.select(from, takes, values_max)
+        self.kept().columns.select(from, takes, still, values_max)
     }
 }
 
@@ -178,11 +180,11 @@ mod tests {
         new.record(401_000, &json!({ "n": 0, "new": 2 }));
         assert_eq!(new.resets(0), [500, 400_900]);
         assert_eq!(new.resets(1_000), [400_900]);
-        let found = new.select(0, &from_start, usize::MAX).unwrap();
+        let found = new.select(0, &from_start, false, usize::MAX).unwrap();
         assert_eq!((found.times.len(), found.times[0]), (SNAPSHOTS_MAX, 41_000));
         let last = |name: &str| {
             let (_, values) = found.series.iter().find(|(found, _)| found == name).unwrap();
-            values[359..].to_vec()
+            values.values().skip(359).collect::<Vec<_>>()
         };
         assert_eq!(last("coco.n"), [Some(400), Some(0)]);
         assert_eq!(last("coco.old"), [Some(1), None]);
@@ -192,15 +194,15 @@ mod tests {
         (402..=800).for_each(|n| new.record(n * 1000, &json!({ "n": n })));
         let third = History::new(second, 0);
         third.inherit(&new.to_bytes(), 800_500);
-        let found = third.select(0, &from_start, usize::MAX).unwrap();
+        let found = third.select(0, &from_start, false, usize::MAX).unwrap();
         assert_eq!((found.times.len(), found.series.len()), (SNAPSHOTS_MAX, 1));
-        assert_eq!(found.series[0].1.last(), Some(&Some(800)));
+        assert_eq!(found.series[0].1.values().last(), Some(Some(800)));
         assert_eq!(third.kept().columns.names(), ["coco.n"]);
 
         let other = History::new(Duration::from_secs(2), 0);
         other.inherit(&old.to_bytes(), 1);
         other.inherit(b"what", 2);
-        assert!(other.select(0, &from_start, usize::MAX).unwrap().times.is_empty());
+        assert!(other.select(0, &from_start, false, usize::MAX).unwrap().times.is_empty());
         assert_eq!(other.resets(0), [0]);
     }
 
@@ -213,11 +215,11 @@ mod tests {
                 history.record(n * interval, &json!({ "n": n }));
             }
             let all = ["coco.n".parse().unwrap()];
-            let found = history.select(0, &all, usize::MAX).unwrap();
+            let found = history.select(0, &all, false, usize::MAX).unwrap();
             assert_eq!(found.times.len(), snapshots, "{interval} ms");
             let (_, values) = &found.series[0];
-            assert_eq!(values.last(), Some(&Some(999)));
-            assert_eq!(values.len(), snapshots);
+            assert_eq!(values.values().last(), Some(Some(999)));
+            assert_eq!(values.values().count(), snapshots);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! From an event to a line: its message is its kind, its message and fields are its text. Both are cut, and
-//! control characters are escaped.
+//! control characters are escaped. An event about a metric is a kind of its own for each metric.
 
 use std::fmt::{self, Write};
 
@@ -23,28 +23,23 @@ pub(super) struct RingLayer(pub(super) &'static Ring);
 impl<S: Subscriber> Layer<S> for RingLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let Some(level) = Level::of(*event.metadata().level()) else { return };
-        let mut message = Message(Cut::new(KIND_BYTES_MAX));
-        event.record(&mut message);
-        let mut text = Fields(Cut::new(TEXT_BYTES_MAX));
-        text.0.put(format_args!("{}", message.0.text));
+        let mut kind = Fields { of: &[MESSAGE, "metric"], out: Cut::new(KIND_BYTES_MAX) };
+        event.record(&mut kind);
+        let mut text = Fields { of: &[], out: Cut::new(TEXT_BYTES_MAX) };
         event.record(&mut text);
-        self.0.push(level, unix_ms(), &message.0.text, &text.0.text);
+        self.0.push(level, unix_ms(), &kind.out.text, &text.out.text);
     }
 }
 
-/// The message of an event.
-struct Message(Cut);
+/// The field that has the message; an event has it first.
+const MESSAGE: &str = "message";
 
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.0.put(format_args!("{value:?}"));
-        }
-    }
+/// The message and other fields of an event.
+struct Fields {
+    /// Which ones; all if that is empty.
+    of: &'static [&'static str],
+    out: Cut,
 }
-
-/// The other fields of an event.
-struct Fields(Cut);
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -53,8 +48,10 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() != "message" {
-            self.0.put(format_args!(" {field}={value:?}"));
+        match field.name() {
+            name if !self.of.is_empty() && !self.of.contains(&name) => {}
+            MESSAGE => self.out.put(format_args!("{value:?}")),
+            name => self.out.put(format_args!(" {name}={value:?}")),
         }
     }
 }
@@ -120,18 +117,20 @@ mod tests {
     fn the_kind_is_the_message_and_the_text_has_the_fields() {
         let found = lines(|| {
             tracing::warn!(tier = "a", target = %"b:1", count = 3, "target is down");
+            tracing::warn!(metric = "coco_x", count = 2, "more trouble");
             tracing::info!("nothing else");
             tracing::debug!("not kept");
         });
         let wanted = [
             ("target is down", "target is down tier=a target=b:1 count=3"),
+            ("more trouble metric=coco_x", "more trouble metric=coco_x count=2"),
             ("nothing else", "nothing else"),
         ];
         let found: Vec<_> =
             found.iter().map(|(kind, text)| (kind.as_str(), text.as_str())).collect();
         // The levels come one after the other, in the order of time.
         assert!(wanted.iter().all(|line| found.contains(line)), "{found:?}");
-        assert_eq!(found.len(), 2);
+        assert_eq!(found.len(), 3);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Whoever reads standard error may stop reading. Then lines are dropped and counted, and nothing that
 //! routes waits. What is kept in memory depends neither on that nor on `COCO_LOG`.
 
+mod journal;
 mod layer;
 mod ring;
 mod shelf;
@@ -16,6 +17,7 @@ use tracing_subscriber::{
     EnvFilter, Layer as _, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
+use journal::{Leveled, is_journal};
 use layer::RingLayer;
 use ring::Ring;
 pub(crate) use ring::{Asked, Found, Level, unix_ms};
@@ -36,7 +38,9 @@ pub(crate) fn start() -> WorkerGuard {
     // Set once: a process has one log.
     let _set: Result<(), ErrorCounter> = DROPPED.set(writer.error_counter());
     let filter = EnvFilter::try_from_env("COCO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let written = fmt::layer().with_writer(writer).with_ansi(false).with_target(false);
+    let line = fmt::format().with_ansi(false).with_target(false);
+    let line = Leveled { line, is_journal: is_journal() };
+    let written = fmt::layer().event_format(line).with_writer(writer).with_ansi(false);
     let kept = RingLayer(&RING).with_filter(LevelFilter::INFO);
     let subscriber = tracing_subscriber::registry().with(written.with_filter(filter)).with(kept);
     // Fails only if a subscriber is set already, which then stays.

@@ -35,7 +35,7 @@ pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
 
 /// What to ask a router for.
 pub(crate) fn path(window: Duration, names: Vec<String>) -> String {
-    let mut path = format!("/debug/history?window={}ms", window.as_millis());
+    let mut path = format!("/debug/history?window={}ms&still=once", window.as_millis());
     for name in names {
         path.push_str(&format!("&name={}", utf8_percent_encode(&name, PLAIN)));
     }
@@ -117,7 +117,11 @@ impl Readings {
             let values = values.as_array()?.iter().map(Value::as_f64).collect();
             Some((name.strip_prefix("coco.")?.to_owned(), values))
         });
-        let columns: BTreeMap<String, Column> = columns.collect();
+        // What stands still may be given once.
+        let still = json["still"].as_object().into_iter().flatten().filter_map(|(name, value)| {
+            Some((name.strip_prefix("coco.")?.to_owned(), vec![value.as_f64(); times.len()]))
+        });
+        let columns: BTreeMap<String, Column> = columns.chain(still).collect();
         if let Some((name, values)) = columns.iter().find(|(_, values)| values.len() != times.len())
         {
             bail!("{name} has {} values at {} times", values.len(), times.len());
