@@ -29,13 +29,17 @@ const NOT_AS_ASKED: u8 = 3;
 const BAD_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
-    let done = |()| ExitCode::SUCCESS;
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) if ks::is_meant(std::env::args_os()) => return ks::usage(&error),
+    match Cli::try_parse() {
+        Ok(cli) => act(cli).unwrap_or_else(|error| failed(&error)),
+        Err(error) if ks::is_meant(std::env::args_os()) => ks::usage(&error),
         Err(error) => error.exit(),
-    };
-    let result = match cli {
+    }
+}
+
+/// Does what was typed.
+fn act(cli: Cli) -> anyhow::Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match cli {
         Cli { command: Some(Command::Check(args)), .. } => check(&args).map(done),
         Cli { command: Some(Command::Lookup(args)), .. } => lookup(&args).map(done),
         Cli { command: Some(Command::Explain(args)), .. } => explain(&args).map(done),
@@ -45,8 +49,8 @@ fn main() -> ExitCode {
                 Verdict::Exceeded => ExitCode::from(NOT_AS_ASKED),
             })
         }
-        Cli { command: Some(Command::Ks(args)), .. } => return ks(&args),
-        Cli { command: Some(Command::Verify(args)), .. } => return verify(&args),
+        Cli { command: Some(Command::Ks(args)), .. } => Ok(ks(&args)),
+        Cli { command: Some(Command::Verify(args)), .. } => Ok(verify(&args)),
         Cli { command: Some(Command::Spool(args)), .. } => spool(&args).map(done),
         Cli { config: Some(path), .. } => {
             let run = |config| run(config, Some(path.clone()));
@@ -56,22 +60,21 @@ fn main() -> ExitCode {
             print_welcome();
             run(Config::embedded_default(), None).map(done)
         }
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) if error.is::<ConfigError>() => {
-            eprintln!("{error}");
-            ExitCode::from(BAD_CONFIG)
-        }
-        Err(error) if error.is::<NotAsAsked>() => {
-            eprintln!("{error}");
-            ExitCode::from(NOT_AS_ASKED)
-        }
-        Err(error) => {
-            eprintln!("coco: {error:#}");
-            ExitCode::from(FAILED)
-        }
     }
+}
+
+/// Says why, and which exit status tells it.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    if error.is::<ConfigError>() {
+        eprintln!("{error}");
+        return ExitCode::from(BAD_CONFIG);
+    }
+    if error.is::<NotAsAsked>() {
+        eprintln!("{error}");
+        return ExitCode::from(NOT_AS_ASKED);
+    }
+    eprintln!("coco: {error:#}");
+    ExitCode::from(FAILED)
 }
 
 fn print_welcome() {
