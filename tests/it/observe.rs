@@ -221,6 +221,14 @@ fn every_metric_that_the_rules_and_the_dashboard_name_is_exported() {
         let missing: Vec<_> = named.difference(&exported).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} are missing")) }
     });
+    // Whoever is told that samples are shed is told the reason only.
+    let (rules, ledger) = (text("prometheus/coco.rules.yml"), coco.ledger());
+    let reasons = ledger.json()["tiers"][0]["targets"][0]["shed"].as_object().unwrap();
+    assert!(reasons.len() > 5, "{reasons:?}");
+    for reason in reasons.keys().map(String::as_str).chain(["no_ring"]) {
+        let explained = [": ", ", "].iter().any(|end| rules.contains(&format!("{reason}{end}")));
+        assert!(explained, "no alert explains {reason}");
+    }
     coco.stop();
 }
 
