@@ -228,7 +228,12 @@ case "$*" in
   *) echo "systemctl: $*?" >&2; exit 1 ;;
 esac
 "#;
-    const JOURNALCTL: &str = "#!/bin/sh\n[ \"$*\" = '-u coco' ] && cat \"$JOURNAL\"\n";
+    const JOURNALCTL: &str = r#"#!/bin/sh
+case "$*" in
+  "-u coco" | "-u coco --since -10min") cat "$JOURNAL" ;;
+  *) echo "journalctl: $*?" >&2; exit 1 ;;
+esac
+"#;
     // The spool of the test is its own.
     const RUNUSER: &str = "#!/bin/sh\n[ \"$1 $2 $3\" = '-u coco --' ] && shift 3 && exec \"$@\"\n";
     let bin = dir.join("bin");
