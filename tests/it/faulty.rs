@@ -1,20 +1,13 @@
-use std::{env, io::Write, net::TcpStream, path::PathBuf, time::Duration};
+use std::{io::Write, net::TcpStream, time::Duration};
 
 use coco_tests::{
-    coco::{self, Coco, targets},
+    coco::{self, Coco, faulty_binary, targets},
     sink::LineSink,
     wait::{SOON, wait_for, wait_until},
 };
 
 /// The ledger is wrong when it is so in two seconds in a row.
 const FOUND: Duration = Duration::from_secs(20);
-
-/// The build for tests.
-fn binary() -> PathBuf {
-    env::var_os("COCO_FAULTY_BIN").map(PathBuf::from).expect(
-        "COCO_FAULTY_BIN must name a coco that was built with `--features faults`, as ./test does",
-    )
-}
 
 /// One with these faults, and where its samples go.
 fn start(faults: &str) -> (Coco, LineSink) {
@@ -23,7 +16,7 @@ fn start(faults: &str) -> (Coco, LineSink) {
         "[graphite]\nbind = \"127.0.0.1:0\"\n[tiers.a]\nprotocol = \"graphite\"\n{}",
         targets(&[sink.address().to_string()])
     );
-    let coco = Coco::start_as(&config, &binary(), |command| {
+    let coco = Coco::start_as(&config, faulty_binary(), |command| {
         command.env("COCO_FAULTS", faults);
     });
     (coco, sink)

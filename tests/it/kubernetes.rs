@@ -14,15 +14,29 @@ use serde_json::Value;
 /// The oldest and the newest version whose schemas there are for what the chart uses.
 const VERSIONS: [&str; 2] = ["1.27", "1.37"];
 
-/// What Helm makes of the chart, with these settings.
-fn render(settings: &[&str]) -> String {
+/// Helm, about to render the chart with these settings.
+fn template(settings: &[&str]) -> Command {
     let chart = root().join("deploy/helm/coco");
     let mut command = Command::new(helm());
     command.args(["template", "coco"]).arg(chart).args(["--namespace", "metrics"]);
     for setting in settings {
-        command.args(["--set", setting]);
+        command.args([if setting.contains("={") { "--set-json" } else { "--set" }, setting]);
     }
-    output_of(&mut command)
+    command
+}
+
+/// What Helm makes of the chart, with these settings.
+#[track_caller]
+fn render(settings: &[&str]) -> String {
+    output_of(&mut template(settings))
+}
+
+/// What Helm says of settings that it does not take.
+#[track_caller]
+fn refusal(settings: &[&str]) -> String {
+    let refused = tools::run(&mut template(settings));
+    assert!(!refused.status.success(), "{settings:?} are taken");
+    String::from_utf8_lossy(&refused.stderr).into_owned()
 }
 
 /// The objects of these manifests, each of which is valid.
@@ -116,11 +130,75 @@ fn variants_of_the_chart_are_valid_and_unknown_settings_are_refused() {
     ]));
     for unknown in ["replica=5", "tiers.short.count=0", "tiers.short.prt=1", "drain.delaySeconds=x"]
     {
-        let chart = root().join("deploy/helm/coco");
-        let refused = tools::run(
-            Command::new(helm()).args(["template", "coco"]).arg(chart).args(["--set", unknown]),
-        );
-        assert!(!refused.status.success(), "{unknown} is taken");
+        refusal(&[unknown]);
+    }
+    let twice = refusal(&["extraConfig=[fetch]\nbind = \"127.0.0.1:1\"\n[spool]\nsize = \"1TiB\""]);
+    assert!(twice.contains("extraConfig has [spool], which the chart has already"), "{twice}");
+}
+
+/// The setting of a spool of this size in this volume, text also where it looks like a number.
+fn spool(size: &str, volume: &str) -> String {
+    format!("spool={{\"size\": {size:?}, \"volume\": {volume:?}}}")
+}
+
+#[test]
+fn a_spool_that_may_outgrow_its_volume_is_refused_when_it_is_rendered() {
+    let set = |volume, size| {
+        format!("set spool.volume to {volume}Mi or more, or spool.size to {size}MiB or less")
+    };
+    for (size, volume, least, most) in [
+        ("20GiB", "12Gi", 21_558, 11_673),
+        // The volume is as large, and its file system needs some of it.
+        ("12GiB", "12Gi", 12_935, 11_673),
+        ("19457MiB", "20Gi", 20_482, 19_456),
+        // Units that are easily taken for each other.
+        ("12GiB", "12G", 12_935, 10_871),
+        ("1GiB", "12m", 1_078, 0),
+        ("1GiB", "1024", 1_078, 0),
+    ] {
+        let what = format!("spool.size is {size}, and spool.volume {volume}, of which");
+        for more in ["spool.persistent=true", "spool.persistent=false"] {
+            let said = refusal(&[&spool(size, volume), more]);
+            assert!(said.contains(&what) && said.contains(&set(least, most)), "{said}");
+        }
+        // What it says to set is taken, and is no more than must be.
+        render(&[&spool(size, &format!("{least}Mi"))]);
+        refusal(&[&spool(size, &format!("{}Mi", least - 1))]);
+        if most > 0 {
+            render(&[&spool(&format!("{most}MiB"), volume)]);
+            refusal(&[&spool(&format!("{}MiB", most + 1), volume)]);
+        }
+    }
+    for (size, volume) in [
+        ("19GiB", "20Gi"),
+        ("11400MB", "12G"),
+        ("10GiB", "12e9"),
+        ("9GiB", ".012Ti"),
+        ("10GB", "+10.6G"),
+        ("1PiB", "1.1Pi"),
+        ("1PiB", "1Ei"),
+        ("95KB", "100k"),
+        ("972KiB", "1024Ki"),
+        ("95B", "100"),
+    ] {
+        render(&[&spool(size, volume)]);
+    }
+    for volume in ["", "ten", "-12Gi", "12GiB", "12 Gi", "12gi", "1.2e1Gi", "12K", "1.2.3G"] {
+        let said = refusal(&[&spool("10GiB", volume)]);
+        let what = format!("spool.volume is {volume:?}, which is no quantity of Kubernetes: give");
+        assert!(said.contains(&what), "{said}");
+    }
+    let good = fs::read_to_string(config(&[]).path()).unwrap();
+    for size in ["", "ten", "10240", "12G", "12Gi", "1.5GiB", "12 GiB", "1TB", "-1GiB"] {
+        let said = refusal(&[&spool(size, "12Gi")]);
+        let what = format!("spool.size is {size:?}, which Coco does not understand: give a whole");
+        assert!(said.contains(&what), "{said}");
+        // Nor does Coco understand it.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), good.replace("\"10GiB\"", &format!("{size:?}"))).unwrap();
+        let refused = coco::run(&["check", file.path().to_str().unwrap()], b"");
+        let said = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
+        assert!(refused.status.code() == Some(78) && said.contains("spool.size"), "{said}");
     }
 }
 

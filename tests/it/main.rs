@@ -54,6 +54,8 @@ mod observe;
 mod outage;
 /// The Debian package on a machine that boots: its whole life, its papers, its completions.
 mod package;
+/// The real package by the stages of a delivery, on a machine that boots, and back.
+mod package_stages;
 /// The papers name what is there, and keep to their length.
 mod papers;
 /// The peers alone, with no Coco between them: what the other tests build on.

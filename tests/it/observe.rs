@@ -34,6 +34,12 @@ fn text(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// All pages for operators.
+fn runbooks() -> String {
+    let pages = fs::read_dir(root().join("docs/runbooks")).unwrap();
+    pages.map(|page| fs::read_to_string(page.unwrap().path()).unwrap()).collect()
+}
+
 fn dashboard() -> Value {
     serde_json::from_str(&text("grafana/coco.json")).unwrap()
 }
@@ -211,6 +217,8 @@ fn every_metric_that_the_rules_and_the_dashboard_name_is_exported() {
     let mut named = metrics(&text("prometheus/coco.rules.yml"));
     named.append(&mut metrics(&text("grafana/coco.json")));
     named.append(&mut metrics(&text("prometheus/prometheus.yml")));
+    named.append(&mut metrics(&text("helm/coco/templates/NOTES.txt")));
+    named.append(&mut metrics(&runbooks()));
     assert!(named.len() > 50, "{named:?}");
     let exported = |page: &str| -> BTreeSet<String> {
         let rows = page.lines().filter(|line| !line.starts_with('#'));
@@ -221,7 +229,34 @@ fn every_metric_that_the_rules_and_the_dashboard_name_is_exported() {
         let missing: Vec<_> = named.difference(&exported).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} are missing")) }
     });
+    // Whoever is told that samples are shed is told the reason only.
+    let (rules, ledger) = (text("prometheus/coco.rules.yml"), coco.ledger());
+    let reasons = ledger.json()["tiers"][0]["targets"][0]["shed"].as_object().unwrap();
+    assert!(reasons.len() > 5, "{reasons:?}");
+    for reason in reasons.keys().map(String::as_str).chain(["no_ring"]) {
+        let explained = [": ", ", "].iter().any(|end| rules.contains(&format!("{reason}{end}")));
+        assert!(explained, "no alert explains {reason}");
+    }
     coco.stop();
+}
+
+#[test]
+fn every_setting_that_the_rules_and_the_pages_name_exists() {
+    let all = text("prometheus/coco.rules.yml") + &text("grafana/coco.json") + &runbooks();
+    let example = text("coco.toml");
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let words = all.split(|c| !is_part(c)).map(|word| word.trim_end_matches('.'));
+    let settings: BTreeSet<_> = words
+        .filter_map(|word| word.split_once('.'))
+        .filter(|(section, _)| ["limits", "spool", "measure"].contains(section))
+        .collect();
+    assert!(settings.len() > 5, "{settings:?}");
+    for (section, key) in settings {
+        let (_, after) = example.split_once(&format!("\n[{section}]\n")).expect("a section");
+        let rows = after.lines().take_while(|row| !row.starts_with('['));
+        let is_there = rows.filter_map(|row| row.split_once(" = ")).any(|(name, _)| name == key);
+        assert!(is_there, "{section}.{key} is no setting");
+    }
 }
 
 #[test]

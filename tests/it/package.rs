@@ -1,94 +1,17 @@
-use std::{
-    fs,
-    io::Write,
-    net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::Path,
-    process::Command,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{fs, io::Write, net::TcpStream, process::Command, time::Duration};
 
 use coco_tests::{
     coco::{self, root, targets},
-    flood::{Within, feed_lines, feed_lists},
+    flood::Flood,
     http,
-    ledger::Ledger,
-    machine::Machine,
     marks::Marks,
     package::{package, package_anew, unpack},
     process::{folder, program},
+    service::{API, LINES, LISTS, Service},
     wait::{SOON, wait_for, wait_until},
 };
 
 const SAMPLES_MAX: usize = 10_000_000;
-
-const API: SocketAddr = local(9090);
-const LINES: SocketAddr = local(2003);
-const LISTS: SocketAddr = local(25826);
-
-const fn local(port: u16) -> SocketAddr {
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
-}
-
-/// The service on a machine.
-struct Site {
-    machine: Machine,
-}
-
-impl Site {
-    fn new(packages: &[(&str, &Path)]) -> Self {
-        let machine = Machine::boot();
-        for (name, file) in packages {
-            fs::copy(file, machine.path(&format!("/root/{name}.deb"))).unwrap();
-        }
-        Self { machine }
-    }
-
-    #[track_caller]
-    fn install(&self, name: &str) -> String {
-        self.machine.succeed(&["dpkg", "--install", &format!("/root/{name}.deb")])
-    }
-
-    #[track_caller]
-    fn show(&self, property: &str) -> String {
-        self.machine.succeed(&["systemctl", "show", "--value", "--property", property, "coco"])
-    }
-
-    #[track_caller]
-    fn main(&self) -> u32 {
-        self.show("MainPID").parse().unwrap()
-    }
-
-    fn journal(&self) -> String {
-        self.machine.succeed(&["journalctl", "--no-pager", "-o", "cat", "-u", "coco"])
-    }
-
-    fn get(&self, path: &str) -> Result<http::Answer, String> {
-        self.machine.inside(|| http::get(API, path))
-    }
-
-    #[track_caller]
-    fn wait_until_ready(&self) {
-        wait_for("coco to be ready", SOON, || match self.get("/readyz")?.status {
-            200 => Ok(()),
-            status => Err(format!("/readyz says {status}")),
-        });
-    }
-
-    #[track_caller]
-    fn ledger(&self) -> Ledger {
-        Ledger::new(serde_json::from_str(&self.get("/ledger").unwrap().body).unwrap())
-    }
-
-    fn configure(&self, text: &str) {
-        fs::write(self.machine.path("/etc/coco/coco.toml"), text).unwrap();
-    }
-
-    fn exists(&self, path: &str) -> bool {
-        self.machine.run(&["test", "-e", path]).status.success()
-    }
-}
 
 fn config(lines: &Marks, lists: &Marks) -> String {
     let of = |marks: &Marks| {
@@ -106,7 +29,7 @@ fn config(lines: &Marks, lists: &Marks) -> String {
 #[test]
 fn the_package_installs_starts_reloads_upgrades_and_purges() {
     let [first, second] = [1, 2].map(|build| package(Some(build)));
-    let site = Site::new(&[("first", &first), ("second", &second)]);
+    let site = Service::new(&[("first", &first), ("second", &second)]);
     installed_and_started(&site);
     let (lines, lists) =
         site.machine.inside(|| (Marks::of_lines(2, SAMPLES_MAX), Marks::of_lists(2, SAMPLES_MAX)));
@@ -128,7 +51,7 @@ fn the_package_installs_starts_reloads_upgrades_and_purges() {
     started_by_its_sockets(&site);
 }
 
-fn installed_and_started(site: &Site) {
+fn installed_and_started(site: &Service) {
     let machine = &site.machine;
     site.install("first");
     site.wait_until_ready();
@@ -152,12 +75,12 @@ fn installed_and_started(site: &Site) {
     assert_eq!((check.status, check.stdout), (verify.status, verify.stdout));
 }
 
-fn reloaded(site: &Site, config: &str) {
+fn reloaded(site: &Service, config: &str) {
     let main = site.main();
     site.configure("nonsense\n");
     let output = site.machine.run(&["systemctl", "reload", "coco"]);
     assert!(!output.status.success(), "a faulty file is taken");
-    assert!(site.journal().contains("key with no value"), "{}", site.journal());
+    site.wait_for_journal("key with no value");
     site.configure(config);
     site.machine.succeed(&["systemctl", "reload", "coco"]);
     wait_for("the new tiers", SOON, || {
@@ -168,53 +91,29 @@ fn reloaded(site: &Site, config: &str) {
     assert_eq!((site.main(), site.show("NRestarts").as_str()), (main, "0"));
 }
 
-fn upgraded_under_load(site: &Site, lines: &Marks, lists: &Marks) {
+fn upgraded_under_load(site: &Service, lines: &Marks, lists: &Marks) {
     let before = site.main();
-    let stop = AtomicBool::new(false);
-    let within = |ahead| Within { ahead, most: SAMPLES_MAX };
-    let flow = || {
-        let before = (lines.arrived(), lists.arrived());
-        wait_until("samples to flow", SOON, || {
-            lines.arrived() > before.0 + 10_000 && lists.arrived() > before.1 + 2_000
-        });
-    };
-    let (line_count, list_count) = site.machine.inside(|| {
-        thread::scope(|scope| {
-            let feeders = [
-                scope.spawn(|| feed_lines(LINES, lines, &stop, within(40_000))),
-                scope.spawn(|| feed_lists(LISTS, lists, &stop, within(400))),
-            ];
-            flow();
+    let flood = Flood { lines: (LINES, lines), lists: (LISTS, lists) };
+    let sent = site.machine.inside(|| {
+        flood.during(|| {
+            flood.wait_for_flow();
             site.install("second");
-            flow();
-            stop.store(true, Ordering::Relaxed);
-            let [lines, lists] = feeders.map(|feeder| feeder.join().unwrap());
-            (lines, lists)
+            flood.wait_for_flow();
         })
     });
     assert_ne!(site.main(), before, "the new program runs");
     assert_eq!(site.show("NRestarts"), "0", "by no restart");
-    wait_until("the last samples", SOON, || {
-        lines.arrived() >= line_count && lists.arrived() >= list_count
-    });
-    lines.assert_once_each(line_count);
-    lists.assert_once_each(list_count);
-    let journal = site.journal();
-    let old = journal.lines().find_map(|line| {
-        line.contains(" handed over process=").then(|| line.split_once("ledger=").unwrap().1)
-    });
-    let old = Ledger::new(serde_json::from_str(old.expect("its last words")).unwrap());
-    for ledger in [old, site.ledger()] {
+    flood.wait_for_all(sent);
+    flood.assert_once_each(sent);
+    for ledger in site.handed_over(1).into_iter().chain([site.ledger()]) {
         ledger.assert_balanced();
         let lost = (ledger.held(), ledger.shed_in_all(), ledger.kernel_dropped());
         assert_eq!(lost, (0, 0, 0), "{ledger}");
     }
-    eprintln!(
-        "FIGURE {line_count} lines and {list_count} datagrams over the upgrade of the package"
-    );
+    eprintln!("FIGURE {} lines and {} datagrams over the upgrade of the package", sent.0, sent.1);
 }
 
-fn a_program_that_does_not_start_changes_nothing(site: &Site) {
+fn a_program_that_does_not_start_changes_nothing(site: &Service) {
     let (machine, main) = (&site.machine, site.main());
     machine.succeed(&["mv", "/usr/bin/coco", "/usr/bin/coco.good"]);
     machine.succeed(&["ln", "-s", "/bin/false", "/usr/bin/coco"]);
@@ -230,7 +129,7 @@ fn a_program_that_does_not_start_changes_nothing(site: &Site) {
 
 /// Not at all with a faulty configuration, which no new process would start with, or if none gets ready; by a restart
 /// if the program is gone.
-fn upgraded_where_it_cannot_hand_over(site: &Site, config: &str) {
+fn upgraded_where_it_cannot_hand_over(site: &Service, config: &str) {
     let (machine, main) = (&site.machine, site.main());
     site.configure("nonsense\n");
     site.install("second");
@@ -253,11 +152,10 @@ fn upgraded_where_it_cannot_hand_over(site: &Site, config: &str) {
     site.install("second");
     site.wait_until_ready();
     assert_ne!(site.main(), main);
-    assert!(site.journal().contains("cannot start /usr/bin/coco.old"), "{}", site.journal());
+    site.wait_for_journal("cannot start /usr/bin/coco.old");
 }
 
-/// Also one that systemd did not start itself.
-fn the_journal_has_the_level_of_each_line(site: &Site) {
+fn the_journal_has_the_level_of_each_line(site: &Service) {
     let of = |priority: &str| {
         let words = ["journalctl", "--no-pager", "-o", "cat", "-u", "coco", "--priority", priority];
         site.machine.succeed(&words)
@@ -267,7 +165,8 @@ fn the_journal_has_the_level_of_each_line(site: &Site) {
     assert!(rest.contains("Z  INFO ") && !rest.contains("Z  WARN "), "{rest}");
 }
 
-fn started_again_when_it_dies_or_hangs(site: &Site) {
+/// Also one that systemd did not start itself.
+fn started_again_when_it_dies_or_hangs(site: &Service) {
     // The watchdog asks for a word each ten seconds.
     for (signal, limit) in [("KILL", SOON), ("STOP", Duration::from_secs(40))] {
         let (main, restarts) = (site.main(), site.show("NRestarts"));
@@ -279,10 +178,10 @@ fn started_again_when_it_dies_or_hangs(site: &Site) {
     }
 }
 
-fn removed_and_purged(site: &Site, config: &str) {
+fn removed_and_purged(site: &Service, config: &str) {
     let machine = &site.machine;
     machine.succeed(&["dpkg", "--remove", "coco"]);
-    assert!(site.journal().contains(" stopped residual=0"), "{}", site.journal());
+    site.wait_for_journal(" stopped residual=0");
     assert!(site.get("/readyz").is_err(), "it runs on");
     assert!(site.exists("/var/lib/coco/spool") && !site.exists("/usr/bin/coco"));
     site.install("second");
@@ -308,7 +207,7 @@ fn removed_and_purged(site: &Site, config: &str) {
 }
 
 /// A client that comes while Coco is stopped waits in the kernel, and starts it.
-fn started_by_its_sockets(site: &Site) {
+fn started_by_its_sockets(site: &Service) {
     let machine = &site.machine;
     machine.succeed(&["systemctl", "stop", "coco"]);
     machine.succeed(&["systemctl", "start", "coco.socket"]);

@@ -1,14 +1,9 @@
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Instant,
-};
+use std::time::Instant;
 
 use coco_tests::{
     coco::{Coco, targets},
-    flood::{Within, feed_lines, feed_lists},
+    flood::Flood,
     marks::Marks,
-    wait::{SOON, wait_until},
 };
 
 /// As many as one reload a second allows in the time that a test may take; those without that bound are in
@@ -16,9 +11,6 @@ use coco_tests::{
 const RELOADS: usize = 12;
 
 const SAMPLES_MAX: usize = 10_000_000;
-
-const LINES: Within = Within { ahead: 40_000, most: SAMPLES_MAX };
-const LISTS: Within = Within { ahead: 500, most: SAMPLES_MAX };
 
 fn pick(marks: &Marks, which: &[usize]) -> String {
     let address = |&at: &usize| marks.addresses()[at].to_string();
@@ -43,35 +35,29 @@ fn reloads_under_a_flood_lose_nothing() {
         )
     };
     let coco = Coco::start(&config(0));
-    let (line_to, list_to) = (coco.listener("line-tcp"), coco.listener("collectd"));
-    let stop = AtomicBool::new(false);
-    let (line_count, list_count) = thread::scope(|scope| {
-        let line_feeder = scope.spawn(|| feed_lines(line_to, &lines, &stop, LINES));
-        let list_feeder = scope.spawn(|| feed_lists(list_to, &lists, &stop, LISTS));
-        let began_at = Instant::now();
+    let flood = Flood {
+        lines: (coco.listener("line-tcp"), &lines),
+        lists: (coco.listener("collectd"), &lists),
+    };
+    let began_at = Instant::now();
+    let sent = flood.during(|| {
         for round in 1..=RELOADS {
             let changes = coco.reload(&config(round));
             assert_eq!(changes["targets"]["added"].as_array().map(Vec::len), Some(2), "{changes}");
             coco.ledger().assert_balanced();
         }
-        let seconds = began_at.elapsed().as_secs_f64();
-        stop.store(true, Ordering::Relaxed);
-        let sent = (line_feeder.join().unwrap(), list_feeder.join().unwrap());
-        println!("{} lines and {} datagrams in {seconds:.1} s, {RELOADS} reloads", sent.0, sent.1);
-        sent
     });
-    wait_until("the last samples", SOON, || {
-        coco.ledger().assert_balanced();
-        lines.arrived() >= line_count && lists.arrived() >= list_count
-    });
+    let seconds = began_at.elapsed().as_secs_f64();
+    println!("{} lines and {} datagrams in {seconds:.1} s, {RELOADS} reloads", sent.0, sent.1);
+    flood.wait_for_all(sent);
+    coco.ledger().assert_balanced();
     let ledger = coco.settle();
     assert_eq!((ledger.shed_in_all(), ledger.kernel_dropped()), (0, 0), "{ledger}");
     for address in &lines.addresses()[..3] {
         let disconnects = ledger.sent("lines", &address.to_string(), "disconnects");
         assert_eq!(disconnects, 0, "{address}: {ledger}");
     }
-    assert_eq!(coco.ledger().samples("decoded"), (line_count + list_count) as u64);
+    assert_eq!(coco.ledger().samples("decoded"), (sent.0 + sent.1) as u64);
     coco.stop();
-    lines.assert_once_each(line_count);
-    lists.assert_once_each(list_count);
+    flood.assert_once_each(sent);
 }

@@ -228,7 +228,12 @@ case "$*" in
   *) echo "systemctl: $*?" >&2; exit 1 ;;
 esac
 "#;
-    const JOURNALCTL: &str = "#!/bin/sh\n[ \"$*\" = '-u coco' ] && cat \"$JOURNAL\"\n";
+    const JOURNALCTL: &str = r#"#!/bin/sh
+case "$*" in
+  "-u coco" | "-u coco --since -10min") cat "$JOURNAL" ;;
+  *) echo "journalctl: $*?" >&2; exit 1 ;;
+esac
+"#;
     // The spool of the test is its own.
     const RUNUSER: &str = "#!/bin/sh\n[ \"$1 $2 $3\" = '-u coco --' ] && shift 3 && exec \"$@\"\n";
     let bin = dir.join("bin");
@@ -342,6 +347,20 @@ fn a_target_that_is_down_comes_back_by_its_page() {
     assert!(held.contains("\tarchive\tstore-b\t"), "{held}");
     book.start_store(1);
     book.next_blocks(3);
+    // One more tier comes before its targets.
+    let file = fs::read_to_string(book.routers[0].coco.config_file()).unwrap();
+    let late = "\n[tiers.late]\nprotocol = \"graphite\"\ntargets = []\n";
+    book.routers[0].coco.reload(&format!("{file}{late}"));
+    let shed = wait_for("some to be shed", SOON, || {
+        let said = book.run(0, &book.blocks[0].text)?;
+        if said.is_empty() { Err(said) } else { Ok(said) }
+    });
+    assert!(shed.starts_with("late\t"), "{shed}");
+    book.next();
+    book.start_store(2);
+    let late = late.replace("[]", &format!("[\"{}\"]", book.store(2)));
+    book.routers[0].coco.rewrite(&format!("{file}{late}"));
+    assert!(book.next().contains("\"ok\":true"));
     book.close_without_loss();
 }
 

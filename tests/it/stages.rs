@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -17,6 +16,7 @@ use std::{
 
 use coco_tests::{
     coco::{Coco, binary, faulty_binary, root, targets},
+    flood::feed_lines_evenly,
     marks::Marks,
     page::{Kind, blocks},
     port::free_port,
@@ -216,7 +216,7 @@ impl Router {
     fn start(name: &str, coco: Coco, next: &Arc<AtomicUsize>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (to, next, stopped) = (coco.listener("line-tcp"), Arc::clone(next), Arc::clone(&stop));
-        let feeder = Some(thread::spawn(move || feed(to, &next, &stopped)));
+        let feeder = Some(thread::spawn(move || feed_lines_evenly(to, RATE, &next, &stopped)));
         Self { name: name.to_owned(), coco, stop, feeder }
     }
 
@@ -256,27 +256,6 @@ fn config(addresses: &[String]) -> String {
          [tiers.archive]\nprotocol = \"graphite\"\n{}[api]\nbind = \"127.0.0.1:0\"\n",
         targets(addresses)
     )
-}
-
-/// Sends lines at an even rate until told to stop, with numbers that no other feeder has; how many.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a small positive number"
-)]
-fn feed(to: SocketAddr, next: &AtomicUsize, stop: &AtomicBool) -> usize {
-    let mut stream = TcpStream::connect(to).expect("Coco takes clients");
-    let (began, mut sent) = (Instant::now(), 0);
-    while !stop.load(Ordering::Relaxed) {
-        let due = (began.elapsed().as_secs_f64() * RATE) as usize - sent;
-        let first = next.fetch_add(due, Ordering::Relaxed);
-        let line = |n: usize| format!("web{}.load {n} 1700000000\n", n % 997).into_bytes();
-        let lines: Vec<u8> = (first..first + due).flat_map(line).collect();
-        stream.write_all(&lines).expect("Coco reads");
-        sent += due;
-        thread::park_timeout(Duration::from_millis(5));
-    }
-    sent
 }
 
 fn version_of(program: &Path) -> String {

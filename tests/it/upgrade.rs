@@ -4,8 +4,6 @@ use std::{
     net::{TcpStream, UdpSocket},
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -13,7 +11,7 @@ use nix::{sys::signal::kill, unistd::Pid};
 
 use coco_tests::{
     coco::{self, Coco, targets},
-    flood::{Within, feed_lines, feed_lists},
+    flood::Flood,
     marks::Marks,
     port::{free_port, udp_sockets},
     process::{Signal, folder},
@@ -25,9 +23,6 @@ use coco_tests::{
 const HANDOVERS: usize = 5;
 
 const SAMPLES_MAX: usize = 40_000_000;
-
-const LINES: Within = Within { ahead: 40_000, most: SAMPLES_MAX };
-const LISTS: Within = Within { ahead: 400, most: SAMPLES_MAX };
 
 fn config(addresses: &[String]) -> String {
     format!(
@@ -332,43 +327,34 @@ fn upgrades_under_a_flood_lose_nothing() {
         of(&lists),
         of(&lines)
     ));
-    let (line_to, list_to) = (coco.listener("line-tcp"), coco.listener("collectd"));
-    let stop = AtomicBool::new(false);
+    let flood = Flood {
+        lines: (coco.listener("line-tcp"), &lines),
+        lists: (coco.listener("collectd"), &lists),
+    };
     let (mut decoded, mut slowest) = (0, Duration::ZERO);
-    let (line_count, list_count) = thread::scope(|scope| {
-        let line_feeder = scope.spawn(|| feed_lines(line_to, &lines, &stop, LINES));
-        let list_feeder = scope.spawn(|| feed_lists(list_to, &lists, &stop, LISTS));
-        let began_at = Instant::now();
+    let began_at = Instant::now();
+    let sent = flood.during(|| {
         for _ in 0..rounds {
-            let before = (lines.arrived(), lists.arrived());
-            wait_until("samples to flow", SOON, || {
-                lines.arrived() > before.0 + 10_000 && lists.arrived() > before.1 + 2_000
-            });
+            flood.wait_for_flow();
             let since = Instant::now();
             let old = coco.upgrade().ledger;
             slowest = slowest.max(since.elapsed());
             assert_eq!((old.shed_in_all(), old.kernel_dropped()), (0, 0), "{old}");
             decoded += old.samples("decoded");
         }
-        let seconds = began_at.elapsed().as_secs_f64();
-        stop.store(true, Ordering::Relaxed);
-        let sent = (line_feeder.join().unwrap(), list_feeder.join().unwrap());
-        println!(
-            "{} lines and {} datagrams in {seconds:.1} s, {rounds} hand-overs, the longest {slowest:?}",
-            sent.0, sent.1
-        );
-        sent
     });
-    wait_until("the last samples", SOON, || {
-        coco.ledger().assert_balanced();
-        lines.arrived() >= line_count && lists.arrived() >= list_count
-    });
+    let seconds = began_at.elapsed().as_secs_f64();
+    println!(
+        "{} lines and {} datagrams in {seconds:.1} s, {rounds} hand-overs, the longest {slowest:?}",
+        sent.0, sent.1
+    );
+    flood.wait_for_all(sent);
+    coco.ledger().assert_balanced();
     let ledger = coco.settle();
     assert_eq!((ledger.shed_in_all(), ledger.kernel_dropped()), (0, 0), "{ledger}");
     decoded += ledger.samples("decoded");
-    assert_eq!(decoded, (line_count + list_count) as u64, "in all processes together");
+    assert_eq!(decoded, (sent.0 + sent.1) as u64, "in all processes together");
     assert_eq!(upgrades(&coco).0, rounds as u64);
     coco.stop();
-    lines.assert_once_each(line_count);
-    lists.assert_once_each(list_count);
+    flood.assert_once_each(sent);
 }

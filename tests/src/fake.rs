@@ -30,6 +30,21 @@ impl Manner {
     }
 }
 
+/// Endpoints that are of no use to anybody, each with what is said of it.
+pub fn useless() -> Vec<(Manner, &'static str)> {
+    let busy = Manner::Answer("503 Service Unavailable", "{\"error\": \"too many\"}".to_owned());
+    vec![
+        (Manner::ok(""), "the answer is empty"),
+        (Manner::ok("<!DOCTYPE html>\n<p>It works!</p>"), "that is HTML or XML and not JSON"),
+        (Manner::ok("{\"interval\": 10, \"ti"), "the JSON ends too early"),
+        (busy, "answered 503 Service Unavailable: too many"),
+        (Manner::Half("{\"interval\": 10".to_owned(), 500), "half an answer"),
+        (Manner::Drip, "half an answer"),
+        (Manner::Silent, "no answer"),
+        (Manner::Close, "no answer"),
+    ]
+}
+
 /// Asks an endpoint of each manner, all at the same time; the manner, what stands beside it, and what came of it.
 pub fn ask_each<T: Send + 'static>(
     rows: impl IntoIterator<Item = (Manner, &'static str)>,

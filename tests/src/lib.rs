@@ -40,6 +40,7 @@ pub mod page;
 pub mod port;
 pub mod process;
 pub mod proxy;
+pub mod service;
 pub mod sink;
 pub mod storage;
 pub mod store;

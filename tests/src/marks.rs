@@ -74,6 +74,11 @@ impl Marks {
         &self.addresses
     }
 
+    /// One more than the largest number that they know.
+    pub fn limit(&self) -> usize {
+        self.marked.seen.len()
+    }
+
     /// How many samples have come to any of them.
     pub fn arrived(&self) -> usize {
         self.marked.arrived.load(Ordering::Relaxed)
