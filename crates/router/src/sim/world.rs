@@ -222,14 +222,14 @@ impl World {
 
     /// A TCP client sends, unless nobody has read what it sent before.
     fn send_stream(&mut self, life: &Life) {
-        let number = self.random.size(life.clients.len());
-        debug_assert_eq!(life.clients.len(), SHARDS * CLIENTS);
-        if life.clients[number].unread() > 20_000 {
+        let number = self.random.size(life.crews.clients.len());
+        debug_assert_eq!(life.crews.clients.len(), SHARDS * CLIENTS);
+        if life.crews.clients[number].unread() > 20_000 {
             return;
         }
         let most = self.random.pick(&[3, 30, 200]);
         let text: String = self.samples(SHARDS + number, most).iter().map(|s| s.line()).collect();
-        life.clients[number].send(text.as_bytes());
+        life.crews.clients[number].send(text.as_bytes());
     }
 
     fn change_mode(&self) {
@@ -292,7 +292,7 @@ impl World {
             self.hold(life)?;
             let ledger = life.ledger();
             let held: u64 = ledger.tiers.iter().map(|tier| self.held(tier)).sum();
-            let unread: usize = life.clients.iter().map(|client| client.unread()).sum();
+            let unread: usize = life.crews.clients.iter().map(|client| client.unread()).sum();
             let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
             // A connection that is to come brings what the one before it may have lost.
             let writes_again = targets().any(|t| t.in_doubt > 0 && t.state == "connecting");
