@@ -38,6 +38,16 @@ pub(super) struct Report {
     pub(super) moved: u64,
 }
 
+impl Report {
+    /// Adds what another seed did.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.samples += other.samples;
+        self.reloads += other.reloads;
+        self.ends.iter_mut().zip(other.ends).for_each(|(all, n)| *all += n);
+        self.moved += other.moved;
+    }
+}
+
 struct World {
     random: Random,
     disk: SimDisk,

@@ -30,13 +30,10 @@ impl Life {
         check.borrow().say(|| format!("begin\n{}", shown(&plan)));
         let listeners = listeners(&plan, &registry);
         let shared = Arc::new(Shared::new(&plan, registry, &listeners, SHARDS));
-        let (adopter, mut work) = spooler(&plan, disk, &shared);
         for target in &shared.routes.load_full().targets {
             net.add_host(target.plan.address.port, target.protocol);
-            if target.link.is_some() {
-                adopter.adopt(Arc::clone(target));
-            }
         }
+        let (adopter, mut work) = spooler(&plan, disk, &shared);
         work.take_orders(clocks.now());
         let mut crews = Crews::default();
         (0..SHARDS).for_each(|index| crews.start(index, &shared, net, &listeners[1], check));
@@ -94,12 +91,15 @@ fn listeners(plan: &Plan, registry: &Registry) -> Vec<Arc<Listener>> {
     plan.listeners.iter().enumerate().map(listener).collect()
 }
 
-/// The spooler, and the way to give it targets.
+/// The spooler, which has been told of all targets, and the way to tell it of others.
 fn spooler(plan: &Plan, disk: &SimDisk, shared: &Arc<Shared>) -> (Adopter, Work<SimDisk>) {
     let spool = plan.spool.clone().unwrap();
     let budget = Arc::new(Budget::new(spool.bytes_max));
     let root = Root::open(disk.clone(), Path::new(ROOT), budget).unwrap();
     let orders = Arc::new(Orders::default());
     let adopter = Adopter::new(Arc::clone(&orders), std::thread::current());
+    for target in shared.routes.load_full().targets.iter().filter(|t| t.link.is_some()) {
+        adopter.adopt(Arc::clone(target));
+    }
     (adopter, Work::new(Some(root), spool, Arc::clone(shared), orders))
 }
