@@ -8,10 +8,12 @@
 mod account;
 mod check;
 mod client;
+mod feed;
 mod life;
 mod net;
 mod plans;
 mod random;
+mod rows;
 mod sample;
 mod world;
 
