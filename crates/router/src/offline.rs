@@ -3,7 +3,7 @@
 //! Batch by batch: appended to the spools of the owners and synced, then acknowledged in the old one. After a
 //! crash in between, a batch is there twice; none is lost.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use coco_spool::{
     AppendError, AtBound, Batch, Config, Name, NameError, Now, OpenError, Root, SEGMENT_BYTES,
@@ -12,6 +12,7 @@ use coco_spool::{
 use thiserror::Error;
 
 use crate::{
+    chunk::Chunk,
     pipeline::Sorter,
     plan::Plan,
     routes::{Routes, Tier},
@@ -137,25 +138,7 @@ impl Work<'_> {
         }
         let Some(to) = to else { return Ok(None) };
         for (slot, chunk) in sorter.finish() {
-            let Some(id) = self.routes.targets.get(slot).map(|target| &target.plan.id) else {
-                continue;
-            };
-            let mut payloads = Payloads::default();
-            payloads.push(&chunk, self.tier.protocol);
-            let records = payloads.records(self.routes.epoch);
-            if id == self.name.target() {
-                from.append(now(), &records)?;
-            } else {
-                let spool = match self.spools.entry(slot) {
-                    std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
-                    std::collections::hash_map::Entry::Vacant(place) => {
-                        let name = Name::new(&self.tier.name, id)?;
-                        place.insert(self.root.spool(&name, CONFIG, now())?)
-                    }
-                };
-                spool.append(now(), &records)?;
-            }
-            *self.done.moved.entry(id.clone()).or_default() += chunk.samples;
+            self.give(from, slot, &chunk, now)?;
         }
         for (reason, samples) in sorter.shed {
             *self.done.shed.entry(reason.as_str()).or_default() += samples;
@@ -165,5 +148,31 @@ impl Work<'_> {
         }
         from.ack(to);
         Ok(Some(taken))
+    }
+
+    /// Appends what falls to the owner in a slot to its spool, which may be the one that it comes from.
+    fn give(
+        &mut self,
+        from: &mut Spool<OsDisk>,
+        slot: usize,
+        chunk: &Chunk,
+        now: &impl Fn() -> Now,
+    ) -> Result<(), RerouteError> {
+        let Some(target) = self.routes.targets.get(slot) else { return Ok(()) };
+        let id = &target.plan.id;
+        let mut payloads = Payloads::default();
+        payloads.push(chunk, self.tier.protocol);
+        let records = payloads.records(self.routes.epoch);
+        let spool = match self.spools.entry(slot) {
+            _ if id == self.name.target() => from,
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => {
+                let name = Name::new(&self.tier.name, id)?;
+                place.insert(self.root.spool(&name, CONFIG, now())?)
+            }
+        };
+        spool.append(now(), &records)?;
+        *self.done.moved.entry(id.clone()).or_default() += chunk.samples;
+        Ok(())
     }
 }

@@ -71,69 +71,80 @@ pub(crate) async fn accept(
     mut stages: Stages,
 ) -> io::Result<()> {
     let socket = tokio::net::TcpListener::from_std(socket)?;
-    let mut turn = 0;
+    let mut door = Door { listener, shared, shards, turn: 0 };
     while stages.now() == Stage::Run {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = stages.changed() => continue,
         };
-        let admitted = accepted
-            .and_then(|(stream, _)| stream.into_std())
-            .and_then(|stream| admit(stream, &listener, &shared));
-        let client = match admitted {
-            Ok(Some(client)) => client,
-            Ok(None) => continue,
-            Err(error) => {
-                if listener.errors.get() == 0 {
-                    tracing::error!(%error, address = %listener.address, "cannot accept");
-                }
-                listener.errors.add(1);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        deal(client, &shards, &mut turn).await;
-    }
-    // Those that the kernel has accepted already may have sent: they are read too.
-    let socket = socket.into_std()?;
-    while !stages.is_overdue()
-        && let Ok((stream, _)) = socket.accept()
-    {
-        // One that has broken already is no reason to leave the others.
-        match stream.set_nonblocking(true).and_then(|()| admit(stream, &listener, &shared)) {
-            Ok(Some(client)) => deal(client, &shards, &mut turn).await,
+        let stream = accepted.and_then(|(stream, _)| stream.into_std());
+        match stream.and_then(|stream| door.admit(stream)) {
+            Ok(Some(client)) => door.deal(client).await,
             Ok(None) => {}
-            Err(_) => listener.errors.add(1),
+            Err(error) => {
+                let Listener { errors, address, .. } = &*door.listener;
+                if errors.get() == 0 {
+                    tracing::error!(%error, %address, "cannot accept");
+                }
+                errors.add(1);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
+    door.empty(&socket.into_std()?, &stages).await;
     Ok(())
 }
 
-async fn deal(client: Client, shards: &[mpsc::Sender<Client>], turn: &mut usize) {
-    *turn = (*turn + 1) % shards.len().max(1);
-    if let Some(shard) = shards.get(*turn) {
-        // A shard that is gone has ended with the process; the client sees its connection close.
-        let _gone: Result<(), mpsc::error::SendError<Client>> = shard.send(client).await;
-    }
+/// Where clients come in, and are dealt out to the shards in turn.
+struct Door {
+    listener: Arc<Listener>,
+    shared: Arc<Shared>,
+    shards: Vec<mpsc::Sender<Client>>,
+    turn: usize,
 }
 
-fn admit(
-    stream: TcpStream,
-    listener: &Arc<Listener>,
-    shared: &Arc<Shared>,
-) -> io::Result<Option<Client>> {
-    let Some(open) = OpenGuard::try_new(shared) else {
-        if listener.refused.get() == 0 {
-            let limit = shared.routes.load().limits.connections_max;
-            tracing::warn!(limit, "connection limit reached; further clients are closed at once");
+impl Door {
+    /// Those that the kernel has accepted already may have sent: they are read too.
+    async fn empty(&mut self, socket: &TcpListener, stages: &Stages) {
+        while !stages.is_overdue()
+            && let Ok((stream, _)) = socket.accept()
+        {
+            // One that has broken already is no reason to leave the others.
+            match stream.set_nonblocking(true).and_then(|()| self.admit(stream)) {
+                Ok(Some(client)) => self.deal(client).await,
+                Ok(None) => {}
+                Err(_) => self.listener.errors.add(1),
+            }
         }
-        listener.refused.add(1);
-        return Ok(None);
-    };
-    listener.connections.add(1);
-    // A client that lost its power would be counted as open for ever.
-    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-    let stages = listener.lever.stages();
-    let (listener, started) = (Arc::clone(listener), Started::default());
-    Ok(Some(Client { stream, listener, open, stages, started }))
+    }
+
+    async fn deal(&mut self, client: Client) {
+        self.turn = (self.turn + 1) % self.shards.len().max(1);
+        if let Some(shard) = self.shards.get(self.turn) {
+            // A shard that is gone has ended with the process; the client sees its connection close.
+            let _gone: Result<(), mpsc::error::SendError<Client>> = shard.send(client).await;
+        }
+    }
+
+    /// `None`: there are too many.
+    fn admit(&self, stream: TcpStream) -> io::Result<Option<Client>> {
+        let Self { listener, shared, .. } = self;
+        let Some(open) = OpenGuard::try_new(shared) else {
+            if listener.refused.get() == 0 {
+                let limit = shared.routes.load().limits.connections_max;
+                tracing::warn!(
+                    limit,
+                    "connection limit reached; further clients are closed at once"
+                );
+            }
+            listener.refused.add(1);
+            return Ok(None);
+        };
+        listener.connections.add(1);
+        // A client that lost its power would be counted as open for ever.
+        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+        let stages = listener.lever.stages();
+        let (listener, started) = (Arc::clone(listener), Started::default());
+        Ok(Some(Client { stream, listener, open, stages, started }))
+    }
 }

@@ -6,22 +6,24 @@
 //! can feed it any more.
 
 mod changes;
+mod listeners;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::time::Instant;
 use tokio::time::{error::Elapsed, timeout};
 
 pub use changes::{Change, Changes, TargetChange};
+use listeners::Listeners;
 
 use crate::{
     control::{Control, Held},
     listen::{
         Listener,
-        bind::{BindError, BoundListener, bind},
+        bind::{BindError, BoundListener},
     },
-    plan::{ListenerPlan, OnChange, Plan, SpoolPlan, TierPlan},
+    plan::{OnChange, Plan, SpoolPlan, TierPlan},
     router::DRY_MAX,
     routes::Routes,
     shared::Shared,
@@ -81,25 +83,7 @@ pub(crate) async fn reload(
     let (mut changes, listeners, shards) = {
         let held = control.held().await;
         let held = held.as_ref().ok_or(ReloadError::Stopping)?;
-        let changes = Changes::between(&held.plan, &plan);
-        let routes = shared.routes.load();
-        if let Some(target) =
-            routes.targets.iter().find(|target| is_on_disk_otherwise(target, &plan))
-        {
-            return Err(ReloadError::Spools(target.plan.label.clone()));
-        }
-        let has_ring = |name: &str| held.plan.tiers.iter().any(|tier| tier.name == name);
-        if let Some(tier) = plan.ringless.iter().find(|tier| has_ring(&tier.name)) {
-            return Err(ReloadError::NoRing(tier.name.clone()));
-        }
-        let opens_as = |(old, new): (&SpoolPlan, &SpoolPlan)| old.opens_as(new);
-        let opens_alike = held.plan.spool.as_ref().zip(plan.spool.as_ref()).is_some_and(opens_as);
-        if !opens_alike && held.plan.spool != plan.spool {
-            return Err(ReloadError::Spool);
-        }
-        if shared.roll.load().rows() > ROWS_MAX {
-            return Err(ReloadError::Rows);
-        }
+        let changes = compare(shared, &held.plan, &plan)?;
         (changes, Listeners::between(&held.listeners, &plan.listeners), held.shards.len())
     };
     // Whoever has mended a loop asks for this; one that is still there is found again.
@@ -110,24 +94,44 @@ pub(crate) async fn reload(
     }
     // Names of addresses may take time to resolve: a stop does not wait for that.
     let bound = listeners.bind(shared, shards).await?;
-    let Listeners { places, removed, .. } = listeners;
     {
         let mut held = control.held().await;
         let held = held.as_mut().ok_or(ReloadError::Stopping)?;
-        held.listeners = in_force(&places, &bound);
+        held.listeners = listeners.in_force(&bound);
         held.plan = plan;
         if let (Some(adopter), Some(spool)) = (&held.adopter, &held.plan.spool) {
             adopter.follow(spool.clone());
         }
-        let ended = apply(shared, held, bound, &removed).await;
+        let ended = apply(shared, held, bound, &listeners.removed).await;
         retire(shared, control, held, ended, Instant::now() + retire_within);
     }
     changes.epoch = shared.routes.load().epoch;
-    for listener in removed {
+    for listener in listeners.removed {
         // Their ports are free when this returns. One whose client never stops sending is closed anyway.
         let _closed: Result<(), Elapsed> = timeout(2 * DRY_MAX, listener.stopped()).await;
     }
     Ok(changes)
+}
+
+/// What `plan` changes, unless it is one that cannot take the place of the present one.
+fn compare(shared: &Shared, present: &Plan, plan: &Plan) -> Result<Changes, ReloadError> {
+    let routes = shared.routes.load();
+    if let Some(target) = routes.targets.iter().find(|target| is_on_disk_otherwise(target, plan)) {
+        return Err(ReloadError::Spools(target.plan.label.clone()));
+    }
+    let has_ring = |name: &str| present.tiers.iter().any(|tier| tier.name == name);
+    if let Some(tier) = plan.ringless.iter().find(|tier| has_ring(&tier.name)) {
+        return Err(ReloadError::NoRing(tier.name.clone()));
+    }
+    let opens_as = |(old, new): (&SpoolPlan, &SpoolPlan)| old.opens_as(new);
+    let opens_alike = present.spool.as_ref().zip(plan.spool.as_ref()).is_some_and(opens_as);
+    if !opens_alike && present.spool != plan.spool {
+        return Err(ReloadError::Spool);
+    }
+    if shared.roll.load().rows() > ROWS_MAX {
+        return Err(ReloadError::Rows);
+    }
+    Ok(Changes::between(present, plan))
 }
 
 /// Whether what is on disk for a target would come to one of its name that speaks another protocol.
@@ -230,68 +234,4 @@ async fn forget(shared: Arc<Shared>, control: Arc<Control>, target: Arc<Target>)
     // Whoever else changes the roll has this lock.
     let _held = control.held().await;
     shared.roll.store(Arc::new(shared.roll.load().without(&[target])));
-}
-
-/// What becomes of the listeners.
-struct Listeners {
-    /// For each one of the new plan: the one that goes on as it.
-    places: Vec<Option<Arc<Listener>>>,
-    added: Vec<ListenerPlan>,
-    removed: Vec<Arc<Listener>>,
-}
-
-impl Listeners {
-    /// A listener goes on if protocol and address are asked for again, to the letter.
-    fn between(before: &[Arc<Listener>], plans: &[ListenerPlan]) -> Self {
-        let mut removed = before.to_vec();
-        let mut take = |plan: &ListenerPlan| {
-            let same = |listener: &Arc<Listener>| listener.plan.is_same_place(plan);
-            removed.iter().position(same).map(|at| removed.remove(at))
-        };
-        let places: Vec<_> = plans.iter().map(&mut take).collect();
-        let new = plans.iter().zip(&places).filter(|(_, place)| place.is_none());
-        let added = new.map(|(plan, _)| plan.clone()).collect();
-        Self { places, added, removed }
-    }
-
-    /// Opens the sockets of the new ones, in their order.
-    async fn bind(
-        &self,
-        shared: &Arc<Shared>,
-        shards: usize,
-    ) -> Result<Vec<BoundListener>, ReloadError> {
-        if self.added.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (added, registry) = (self.added.clone(), shared.registry.clone());
-        let bind_all = move || -> Result<Vec<_>, BindError> {
-            added.iter().map(|plan| bind(plan, shards, &registry)).collect()
-        };
-        let bound = tokio::task::spawn_blocking(bind_all).await;
-        let bound = bound.map_err(|error| ReloadError::Interrupted(error.to_string()))?;
-        bound.map_err(|cause| ReloadError::Bind { hint: self.hint(&cause), cause })
-    }
-
-    /// An address in use may be that of a listener which goes.
-    fn hint(&self, cause: &BindError) -> &'static str {
-        let in_use = |address: &std::net::SocketAddr, cause: &io::Error| {
-            let goes = |listener: &Arc<Listener>| listener.address.port() == address.port();
-            cause.kind() == io::ErrorKind::AddrInUse && self.removed.iter().any(goes)
-        };
-        match cause {
-            BindError::Bind { address, cause, .. } if in_use(address, cause) => {
-                "; if it is the listener that is to go, take that out by a reload of its own first"
-            }
-            BindError::Bind { .. }
-            | BindError::Resolve { .. }
-            | BindError::Handed { .. }
-            | BindError::Spool(_) => "",
-        }
-    }
-}
-
-/// The listeners in the order of the plan: those that go on, and new ones in the gaps.
-fn in_force(places: &[Option<Arc<Listener>>], bound: &[BoundListener]) -> Vec<Arc<Listener>> {
-    let mut new = bound.iter().map(|bound| Arc::clone(&bound.listener));
-    places.iter().filter_map(|place| place.clone().or_else(|| new.next())).collect()
 }

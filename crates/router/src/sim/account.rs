@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{check::End, sample::Sample};
+use super::{check::End, rows::target_shown, sample::Sample};
 use crate::{ledger::TargetFates, plan::TargetProtocol};
 
 /// One target over all lives of the router, whatever its address.
@@ -267,17 +267,4 @@ impl Sums {
         }
         faults
     }
-}
-
-/// A row of the ledger as text.
-pub(super) fn target_shown(row: &TargetFates) -> String {
-    let shed = row.shed.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
-    let TargetFates { label, state, offered, sent, queued, in_flight, spooled, recovered, .. } =
-        row;
-    let TargetFates { resent, in_doubt, taken_over, rerouted, .. } = row;
-    format!(
-        "  {label} {state}: offered {offered} + recovered {recovered} + taken over {taken_over} = sent {sent} \
-         + queued {queued} + in flight {in_flight} + spooled {spooled} + rerouted {rerouted} + shed {shed:?}; \
-         resent {resent}, in doubt {in_doubt}"
-    )
 }

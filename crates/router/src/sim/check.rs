@@ -12,16 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use coco_ring::Key;
 
 use super::{
-    account::{Account, Fate, Order, Sums, target_shown},
+    account::{Account, Fate, Order, Sums},
     plans::{KEEPS_ALL, filter_of},
+    rows::{row, shown, target_shown},
     sample::Sample,
 };
-use crate::{
-    ledger::{Ledger, TargetFates, TierFates},
-    plan::Plan,
-    routes::Routes,
-    target::Target,
-};
+use crate::{ledger::Ledger, plan::Plan, routes::Routes, target::Target};
 
 /// All that is known from outside.
 #[derive(Debug, Default)]
@@ -280,40 +276,4 @@ impl Check {
 fn samples_shown(samples: &[Sample]) -> String {
     let shown = samples.iter().map(|sample| format!("{}:{}", sample.key, sample.number));
     shown.collect::<Vec<_>>().join(" ")
-}
-
-/// The rows of a ledger, a line each.
-pub(super) fn shown(ledger: &Ledger) -> String {
-    let tier = |tier: &TierFates| {
-        let targets = tier.targets.iter().map(target_shown).collect::<Vec<_>>();
-        let (offered, due) = (tier.offered(), tier.due);
-        format!("{}: due {due}, offered {offered}\n{}", tier.name, targets.join("\n"))
-    };
-    ledger.tiers.iter().map(tier).collect::<Vec<_>>().join("\n")
-}
-
-/// What the rows of a target say, one for each address that it has had.
-fn row(ledger: &Ledger, account: &Account) -> Option<TargetFates> {
-    let tier: &TierFates = ledger.tiers.iter().find(|tier| tier.name == account.tier)?;
-    let rows = tier.targets.iter().filter(|target| target.id == account.id);
-    rows.fold(None, |sum, row| Some(sum.map_or_else(|| row.clone(), |sum| plus(sum, row))))
-}
-
-fn plus(a: TargetFates, b: &TargetFates) -> TargetFates {
-    let shed = a.shed.iter().zip(&b.shed).map(|(a, b)| (a.0, a.1 + b.1));
-    TargetFates {
-        label: format!("{} and {}", a.label, b.label),
-        offered: a.offered + b.offered,
-        sent: a.sent + b.sent,
-        queued: a.queued + b.queued,
-        in_flight: a.in_flight + b.in_flight,
-        spooled: a.spooled + b.spooled,
-        recovered: a.recovered + b.recovered,
-        taken_over: a.taken_over + b.taken_over,
-        rerouted: a.rerouted + b.rerouted,
-        shed: shed.collect(),
-        in_doubt: a.in_doubt + b.in_doubt,
-        resent: a.resent + b.resent,
-        ..a
-    }
 }

@@ -8,10 +8,12 @@
 mod account;
 mod check;
 mod client;
+mod feed;
 mod life;
 mod net;
 mod plans;
 mod random;
+mod rows;
 mod sample;
 mod world;
 
@@ -22,6 +24,8 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+
+use world::Report;
 
 /// Seeds of a usual run.
 const SEEDS: u64 = 1000;
@@ -51,33 +55,9 @@ fn every_sample_has_one_fate_whatever_fails() {
     }
     let first = number("COCO_SIM_FROM").unwrap_or(0);
     let last = first + number("COCO_SIM_SEEDS").unwrap_or(SEEDS);
-    let (next, failures) = (AtomicU64::new(first), Mutex::new(Vec::new()));
-    let totals = Mutex::new((0, 0, [0; 3], 0));
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= last || failures.lock().unwrap().len() > 5 {
-                        return;
-                    }
-                    match world::run(seed, false) {
-                        Ok(report) => {
-                            let mut totals = totals.lock().unwrap();
-                            totals.0 += report.samples;
-                            totals.1 += report.reloads;
-                            totals.2.iter_mut().zip(report.ends).for_each(|(all, n)| *all += n);
-                            totals.3 += report.moved;
-                        }
-                        Err(faults) => failures.lock().unwrap().push(failed(seed, &faults)),
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap();
+    let (totals, failures) = run_all(first, last);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    let (samples, reloads, [stops, kills, crashes], moved) = totals.into_inner().unwrap();
+    let Report { samples, reloads, ends: [stops, kills, crashes], moved, .. } = totals;
     println!(
         "{first}..{last}: {samples} copies, {moved} went on to others, {reloads} reloads, {stops} stops, {kills} kills, \
          {crashes} crashes"
@@ -85,6 +65,26 @@ fn every_sample_has_one_fate_whatever_fails() {
     assert!(
         moved > 0 && reloads > 0 && stops > 0 && kills > 0 && crashes > 0 || last - first < 100
     );
+}
+
+/// What all these seeds did together, and what failed; some failures are enough.
+fn run_all(first: u64, last: u64) -> (Report, Vec<String>) {
+    let (next, failures) = (AtomicU64::new(first), Mutex::new(Vec::new()));
+    let totals = Mutex::new(Report::default());
+    let run_on = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last || failures.lock().unwrap().len() > 5 {
+                return;
+            }
+            match world::run(seed, false) {
+                Ok(report) => totals.lock().unwrap().add(&report),
+                Err(faults) => failures.lock().unwrap().push(failed(seed, &faults)),
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(run_on))));
+    (totals.into_inner().unwrap(), failures.into_inner().unwrap())
 }
 
 #[test]

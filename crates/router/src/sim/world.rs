@@ -7,20 +7,15 @@ use coco_spool::disk::{Faults, SimDisk};
 use tokio::{task::LocalSet, time::Instant};
 
 use super::{
-    check::{Check, End, shown},
+    check::{Check, End},
+    feed::{COLLECTD_FEEDER, Feed},
     life::{CLIENTS, Clocks, Life, SHARDS},
     net::{Mode, SimNet},
     plans::{self, Kinds, ROOT},
     random::Random,
-    sample::{COLLECTD_KEYS, Sample},
+    rows::shown,
 };
 use crate::{ledger::TierFates, plan::Plan};
-
-/// Keys of each feeder.
-const KEYS: usize = 5;
-
-/// The first feeder of collectd datagrams.
-const COLLECTD_FEEDER: usize = COLLECTD_KEYS as usize / KEYS;
 
 /// In so long all must leave, once nothing goes wrong any more: a target that has refused often is left alone for
 /// a minute, and what is behind others waits for them.
@@ -38,14 +33,23 @@ pub(super) struct Report {
     pub(super) moved: u64,
 }
 
+impl Report {
+    /// Adds what another seed did.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.samples += other.samples;
+        self.reloads += other.reloads;
+        self.ends.iter_mut().zip(other.ends).for_each(|(all, n)| *all += n);
+        self.moved += other.moved;
+    }
+}
+
 struct World {
     random: Random,
     disk: SimDisk,
     net: SimNet,
     check: Rc<RefCell<Check>>,
     clocks: Rc<Clocks>,
-    /// The next number of each key, by feeder.
-    numbers: std::collections::BTreeMap<u32, u32>,
+    feed: Feed,
     report: Report,
     kinds: Kinds,
     disk_fails: bool,
@@ -69,7 +73,7 @@ pub(super) fn run(seed: u64, loud: bool) -> Result<Report, Vec<String>> {
             net: SimNet::new(random.next(), &check),
             check,
             clocks: Rc::new(Clocks { started, unix_ms }),
-            numbers: std::collections::BTreeMap::new(),
+            feed: Feed::default(),
             report: Report::default(),
             kinds: plans::kinds(&random),
             random,
@@ -173,11 +177,11 @@ impl World {
         let more = self.random.one_in(4);
         match self.random.below(24) {
             0..6 => {
-                let datagrams = self.batch(shard);
+                let datagrams = self.feed.batch(&self.random, shard);
                 life.lines(shard, &datagrams, more);
             }
             6..11 => {
-                let datagrams = self.batch(COLLECTD_FEEDER + shard);
+                let datagrams = self.feed.batch(&self.random, COLLECTD_FEEDER + shard);
                 life.lists(shard, &datagrams, more);
             }
             11..17 => self.send_stream(life),
@@ -199,37 +203,21 @@ impl World {
         }
     }
 
-    /// The next samples of a feeder, in some datagrams.
-    fn batch(&mut self, feeder: usize) -> Vec<Vec<Sample>> {
-        let datagrams = 1 + self.random.size(4);
-        (0..datagrams).map(|_| self.samples(feeder, 12)).collect()
-    }
-
-    fn samples(&mut self, feeder: usize, most: usize) -> Vec<Sample> {
-        let count = 1 + self.random.size(most);
-        let some_key = |random: &Random| u32::try_from(feeder * KEYS + random.size(KEYS)).unwrap();
-        let mut key = some_key(&self.random);
-        let mut next = || {
-            if self.random.one_in(3) {
-                key = some_key(&self.random);
-            }
-            let number = self.numbers.entry(key).or_default();
-            *number += 1;
-            Sample { key, number: *number }
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
     /// A TCP client sends, unless nobody has read what it sent before.
     fn send_stream(&mut self, life: &Life) {
-        let number = self.random.size(life.clients.len());
-        debug_assert_eq!(life.clients.len(), SHARDS * CLIENTS);
-        if life.clients[number].unread() > 20_000 {
+        let number = self.random.size(life.crews.clients.len());
+        debug_assert_eq!(life.crews.clients.len(), SHARDS * CLIENTS);
+        if life.crews.clients[number].unread() > 20_000 {
             return;
         }
         let most = self.random.pick(&[3, 30, 200]);
-        let text: String = self.samples(SHARDS + number, most).iter().map(|s| s.line()).collect();
-        life.clients[number].send(text.as_bytes());
+        let text: String = self
+            .feed
+            .samples(&self.random, SHARDS + number, most)
+            .iter()
+            .map(|s| s.line())
+            .collect();
+        life.crews.clients[number].send(text.as_bytes());
     }
 
     fn change_mode(&self) {
@@ -292,7 +280,7 @@ impl World {
             self.hold(life)?;
             let ledger = life.ledger();
             let held: u64 = ledger.tiers.iter().map(|tier| self.held(tier)).sum();
-            let unread: usize = life.clients.iter().map(|client| client.unread()).sum();
+            let unread: usize = life.crews.clients.iter().map(|client| client.unread()).sum();
             let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
             // A connection that is to come brings what the one before it may have lost.
             let writes_again = targets().any(|t| t.in_doubt > 0 && t.state == "connecting");

@@ -3,10 +3,7 @@
 //! The socket is connected, so that the kernel can say that nobody listens. Up to 64 datagrams go out
 //! with one system call.
 
-use std::{
-    io::{self, IoSlice},
-    time::Duration,
-};
+use std::io::{self, IoSlice};
 
 use nix::errno::Errno;
 use tokio::time::Instant;
@@ -18,15 +15,12 @@ use crate::{
         connect::{Backoff, Place},
         health::{Event, Health, Rules},
         net::{BATCH, Net, Socket},
+        outbox::Outbox,
         prober,
-        refusal::{PROBE_PATIENCE, has_refused, revive},
+        refusal::{Suspicion, revive},
         smooth::AT_ONCE,
-        worker::Outbox,
     },
 };
-
-/// One refusal may be an old word on an earlier datagram; a second one within this time is not.
-const REFUSALS_APART_MAX: Duration = Duration::from_secs(3);
 
 /// Why a socket is given up.
 enum End {
@@ -93,19 +87,13 @@ async fn open<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Option
 
 /// Sends until there is no more to come, or the target refuses, or the socket fails.
 async fn send_all(outbox: &mut Outbox<'_>, socket: &impl Socket, place: &mut Place) -> End {
-    let (mut singles, mut doubtful) = (0, false);
-    let mut refused_at: Option<Instant> = None;
+    let mut suspicion = Suspicion::default();
     loop {
         if outbox.chunks.is_empty() {
             if outbox.is_done() {
                 return End::Done;
             }
-            if !outbox.has_more() {
-                outbox.backlog.is_over();
-            }
-            outbox.more().await;
-            outbox.take();
-            pack_all(outbox);
+            fetch(outbox).await;
         }
         if place.has_moved(outbox.target).await {
             return End::Done;
@@ -113,53 +101,58 @@ async fn send_all(outbox: &mut Outbox<'_>, socket: &impl Socket, place: &mut Pla
         let rate = outbox.backlog_rate();
         match send_some(outbox, socket, if rate.is_some() { AT_ONCE } else { BATCH }) {
             Ok(taken) => {
-                // The kernel tells of a refusal by taking one datagram of many, and forgets it.
-                singles = if taken.one_of_many { singles + 1 } else { 0 };
                 if let Some(rate) = rate {
                     outbox.backlog.wait(taken.samples, rate).await;
                 }
-                if std::mem::take(&mut doubtful) {
-                    // Where little is sent, the next refusal would come too late.
-                    tokio::time::sleep(PROBE_PATIENCE).await;
-                    if has_refused(socket) {
-                        return End::Refused;
-                    }
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                singles = 0;
-                if let Err(error) = socket.writable().await {
-                    return End::Failed(error);
-                }
-            }
-            // This one was not sent.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                outbox.write_failed(&error);
-                doubtful = true;
-                let before = refused_at.replace(Instant::now());
-                if before.is_some_and(|before| before.elapsed() < REFUSALS_APART_MAX) {
+                if suspicion.sent(socket, taken.one_of_many).await {
                     return End::Refused;
                 }
             }
-            Err(error) if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => {
-                singles = 0;
-                outbox.write_failed(&error);
-                settle_first(outbox, 1, |outbox, from_disk, samples| {
-                    outbox.shed(Shed::Oversize, from_disk, samples);
-                });
-            }
-            Err(error) => return End::Failed(error),
-        }
-        if singles >= SINGLES_MAX {
-            singles = 0;
-            // A machine that forgets refusals so is this one, and says them at once.
-            let _full: io::Result<()> = socket.try_send(&[]);
-            if has_refused(socket) {
-                return End::Refused;
+            Err(error) => {
+                if let Some(end) = go_on_after(error, outbox, socket, &mut suspicion).await {
+                    return end;
+                }
             }
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Waits for more to send, and takes it.
+async fn fetch(outbox: &mut Outbox<'_>) {
+    if !outbox.has_more() {
+        outbox.backlog.is_over();
+    }
+    outbox.more().await;
+    outbox.take();
+    pack_all(outbox);
+}
+
+/// A batch was not taken, or not its first datagram: whether the use of the socket ends by that.
+async fn go_on_after(
+    error: io::Error,
+    outbox: &mut Outbox<'_>,
+    socket: &impl Socket,
+    suspicion: &mut Suspicion,
+) -> Option<End> {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        suspicion.failed();
+        return socket.writable().await.err().map(End::Failed);
+    }
+    // This one was not sent.
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        outbox.write_failed(&error);
+        return suspicion.refused().then_some(End::Refused);
+    }
+    if error.raw_os_error() != Some(Errno::EMSGSIZE as i32) {
+        return Some(End::Failed(error));
+    }
+    suspicion.failed();
+    outbox.write_failed(&error);
+    settle_first(outbox, 1, |outbox, from_disk, samples| {
+        outbox.shed(Shed::Oversize, from_disk, samples);
+    });
+    None
 }
 
 /// What the kernel took of a batch.
@@ -168,9 +161,6 @@ struct Taken {
     /// It took one datagram of several.
     one_of_many: bool,
 }
-
-/// So often in a row the kernel takes one datagram of many only where nobody listens.
-const SINGLES_MAX: u32 = 2;
 
 /// Sends the next datagrams of the first chunk and settles them.
 fn send_some(outbox: &mut Outbox<'_>, socket: &impl Socket, at_once: usize) -> io::Result<Taken> {

@@ -258,6 +258,15 @@ mod tests {
         assert_eq!(health.probe_at(1.0), Some(now + PAUSE_IN_DOUBT), "it was suspect before");
     }
 
+    fn any_event(random: &mut fastrand::Rng, bias: f64) -> Event {
+        match random.f64() {
+            x if x < 0.05 => Event::Refused,
+            x if x < 0.1 => Event::Lost,
+            _ if random.f64() < bias => Event::Good,
+            _ => Event::Bad,
+        }
+    }
+
     #[test]
     fn whatever_happens_a_verdict_is_well_founded_and_stands_for_its_hold_down() {
         let seed = fastrand::u64(..);
@@ -271,12 +280,7 @@ mod tests {
             let bias = random.f64();
             for _ in 0..200 {
                 now += Duration::from_millis(random.u64(0..1_500));
-                let event = match random.f64() {
-                    x if x < 0.05 => Event::Refused,
-                    x if x < 0.1 => Event::Lost,
-                    _ if random.f64() < bias => Event::Good,
-                    _ => Event::Bad,
-                };
+                let event = any_event(&mut random, bias);
                 match event {
                     Event::Good => good += 1,
                     Event::Bad => (good, bad) = (0, bad + 1),

@@ -7,16 +7,20 @@ pub(crate) mod connect;
 pub(crate) mod datagram;
 pub(crate) mod embedded;
 pub(crate) mod health;
+mod meters;
 pub(crate) mod net;
+mod outbox;
 pub(crate) mod probe;
 pub(crate) mod prober;
 pub(crate) mod queue;
 pub(crate) mod record;
 mod refusal;
+mod shed;
 mod smooth;
 pub(crate) mod spool;
 pub(crate) mod standing;
 pub(crate) mod stream;
+mod succession;
 pub(crate) mod window;
 pub(crate) mod worker;
 
@@ -28,10 +32,13 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use meters::Meters;
 use queue::{Feeder, Held, Queue};
+pub use shed::Shed;
 use spool::Link;
 use standing::Standing;
 pub use standing::State;
+use succession::Predecessor;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -40,61 +47,8 @@ use crate::{
     plan::{OnFull, Probe, Replay, TargetPlan, TargetProtocol, TierPlan},
     stage::Lever,
     target::embedded::Store,
-    telemetry::{self, Counter, Registry},
+    telemetry::Registry,
 };
-
-/// Why samples were dropped on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shed {
-    /// The target's queue was full; its oldest samples went.
-    QueueFull,
-    /// All queues together held too much memory, and this one more than its part.
-    Memory,
-    /// The sample does not fit into one datagram of the tier's size.
-    Oversize,
-    /// The name is none that the relay whose names the tier follows would take.
-    BadName,
-    /// The process stopped before the target took them.
-    Shutdown,
-    /// A reload took the target out, and it did not take them in the time that it then had.
-    Retired,
-    /// On disk for longer than the spool keeps samples.
-    SpoolAge,
-    /// Damaged on disk.
-    SpoolCorrupt,
-    /// What the target is sent comes back to this process.
-    Loop,
-}
-
-impl Shed {
-    /// Every reason, in the order they are shown.
-    pub const ALL: [Self; 9] = [
-        Self::QueueFull,
-        Self::Memory,
-        Self::Oversize,
-        Self::BadName,
-        Self::Shutdown,
-        Self::Retired,
-        Self::SpoolAge,
-        Self::SpoolCorrupt,
-        Self::Loop,
-    ];
-
-    /// The reason as counters name it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::Memory => "memory",
-            Self::Oversize => "oversize",
-            Self::BadName => "bad_name",
-            Self::Shutdown => "shutdown",
-            Self::Retired => "retired",
-            Self::SpoolAge => "spool_age",
-            Self::SpoolCorrupt => "spool_corrupt",
-            Self::Loop => "loop",
-        }
-    }
-}
 
 /// One receiver, shared by the shards, its worker and the API.
 #[derive(Debug)]
@@ -129,94 +83,6 @@ pub(crate) struct Target {
     predecessor: Predecessor,
 }
 
-/// Whether another process still sends to a target.
-#[derive(Debug)]
-struct Predecessor(watch::Sender<bool>);
-
-impl Default for Predecessor {
-    fn default() -> Self {
-        Self(watch::Sender::new(false))
-    }
-}
-
-/// The counters of one target. Clones count together.
-#[derive(Debug, Clone)]
-pub(crate) struct Meters {
-    pub(crate) offered: Counter,
-    pub(crate) sent: Counter,
-    pub(crate) resent: Counter,
-    /// Moved to disk; of those sent, and of those shed, what came from there.
-    pub(crate) to_disk: Counter,
-    pub(crate) replayed: Counter,
-    pub(crate) shed_on_disk: Counter,
-    /// Found on disk, and not offered before by this process.
-    pub(crate) recovered: Counter,
-    /// Spooled for it, and gone on to another target.
-    pub(crate) rerouted: Counter,
-    /// Spooled for another target, and come here.
-    pub(crate) taken_over: Counter,
-    pub(crate) handed_over: Counter,
-    pub(crate) inherited: Counter,
-    pub(crate) write_errors: Counter,
-    pub(crate) dial_errors: Counter,
-    pub(crate) disconnects: Counter,
-    pub(crate) probes_good: Counter,
-    pub(crate) probes_bad: Counter,
-    shed: [Counter; Shed::ALL.len()],
-}
-
-impl Meters {
-    fn new(registry: &Registry, tier: &str, target: &TargetPlan) -> Self {
-        let labels = [("tier", tier), ("target", target.label.as_str())];
-        let counter = |metric| registry.counter(metric, &labels);
-        let shed = |reason: Shed| {
-            let labels = [labels[0], labels[1], ("reason", reason.as_str())];
-            registry.counter(telemetry::SHED, &labels)
-        };
-        Self {
-            offered: counter(telemetry::OFFERED),
-            sent: counter(telemetry::SENT),
-            resent: counter(telemetry::RESENT),
-            to_disk: counter(telemetry::TO_DISK),
-            replayed: counter(telemetry::REPLAYED),
-            shed_on_disk: counter(telemetry::SHED_ON_DISK),
-            recovered: counter(telemetry::RECOVERED),
-            rerouted: counter(telemetry::REROUTED),
-            taken_over: counter(telemetry::TAKEN_OVER),
-            handed_over: counter(telemetry::HANDED_OVER),
-            inherited: counter(telemetry::INHERITED),
-            write_errors: counter(telemetry::WRITE_ERRORS),
-            dial_errors: counter(telemetry::DIAL_ERRORS),
-            disconnects: counter(telemetry::DISCONNECTS),
-            probes_good: counter(telemetry::PROBES_GOOD),
-            probes_bad: counter(telemetry::PROBES_BAD),
-            shed: Shed::ALL.map(shed),
-        }
-    }
-
-    /// Samples shed for any reason.
-    pub(crate) fn shed_in_all(&self) -> u64 {
-        self.shed.iter().map(Counter::get).sum()
-    }
-
-    /// The counter of one reason.
-    pub(crate) fn shed(&self, reason: Shed) -> &Counter {
-        let [queue_full, memory, oversize, bad_name, shutdown, retired, age, corrupt, looped] =
-            &self.shed;
-        match reason {
-            Shed::QueueFull => queue_full,
-            Shed::Memory => memory,
-            Shed::Oversize => oversize,
-            Shed::BadName => bad_name,
-            Shed::Shutdown => shutdown,
-            Shed::Retired => retired,
-            Shed::SpoolAge => age,
-            Shed::SpoolCorrupt => corrupt,
-            Shed::Loop => looped,
-        }
-    }
-}
-
 impl Target {
     pub(crate) fn new(tier: &TierPlan, plan: &TargetPlan, registry: &Registry) -> Self {
         let embedded = tier.protocol == TargetProtocol::Embedded;
@@ -240,52 +106,6 @@ impl Target {
             retired: AtomicBool::new(false),
             predecessor: Predecessor::default(),
         }
-    }
-
-    /// From now on until [`release`](Self::release) its worker sends nothing, because another process does.
-    pub(crate) fn wait_for_predecessor(&self) {
-        if let Some(link) = &self.link {
-            // What that process may hand over is older than all that could go to disk.
-            link.set_direct(true);
-        }
-        self.predecessor.0.send_replace(true);
-    }
-
-    /// The other process is done with it, and has left these samples.
-    pub(crate) fn release(&self, gate: &Gate, chunks: Vec<Chunk>) {
-        let samples: u64 = chunks.iter().map(|chunk| chunk.samples).sum();
-        {
-            let _pass = gate.pass();
-            self.meters.inherited.add(samples);
-            if !self.queue.inherit(chunks) {
-                self.meters.shed(self.end_reason()).add(samples);
-            }
-        }
-        if let Some(link) = &self.link {
-            link.set_direct(false);
-        }
-        self.predecessor.0.send_replace(false);
-    }
-
-    /// Returns when no other process sends to it any more.
-    pub(crate) async fn released(&self) {
-        let mut waits = self.predecessor.0.subscribe();
-        // The sender lives as long as this target.
-        let _closed: Result<_, watch::error::RecvError> = waits.wait_for(|waits| !waits).await;
-    }
-
-    /// So many samples of another process cannot be used here.
-    pub(crate) fn shed_inherited(&self, gate: &Gate, reason: Shed, samples: u64) {
-        let _pass = gate.pass();
-        self.meters.inherited.add(samples);
-        self.meters.shed(reason).add(samples);
-    }
-
-    /// `samples` that the worker took were given to the next process.
-    pub(crate) fn settle_handed_over(&self, gate: &Gate, samples: u64) {
-        let _pass = gate.pass();
-        self.meters.handed_over.add(samples);
-        self.settle(false, samples);
     }
 
     /// Whether it can go on as this target of this tier: what is sent, and where, is the same. The bounds

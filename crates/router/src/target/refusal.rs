@@ -1,4 +1,5 @@
-//! UDP targets that refuse: asked with datagrams that carry nothing, until they do not any more.
+//! UDP targets that refuse: how that is known, and how they are asked, with datagrams that carry nothing, until
+//! they do not any more.
 
 use std::{io, time::Duration};
 
@@ -9,11 +10,61 @@ use super::{
     connect::Place,
     health::{Event, Health, Rules, Verdict},
     net::Socket,
-    worker::Outbox,
+    outbox::Outbox,
 };
 
 /// How long the word that nobody listens may take.
-pub(super) const PROBE_PATIENCE: Duration = Duration::from_millis(200);
+const PROBE_PATIENCE: Duration = Duration::from_millis(200);
+
+/// One refusal may be an old word on an earlier datagram; a second one within this time is not.
+const REFUSALS_APART_MAX: Duration = Duration::from_secs(3);
+
+/// So often in a row the kernel takes one datagram of many only where nobody listens.
+const SINGLES_MAX: u32 = 2;
+
+/// What speaks for it that nobody listens at the other end of a socket.
+#[derive(Debug, Default)]
+pub(super) struct Suspicion {
+    /// So often in a row the kernel has taken one datagram of many.
+    singles: u32,
+    refused_at: Option<Instant>,
+    /// Nothing has been sent since that.
+    is_new: bool,
+}
+
+impl Suspicion {
+    /// The kernel has taken datagrams, or only `one_of_many`: whether nobody listens all the same.
+    pub(super) async fn sent(&mut self, socket: &impl Socket, one_of_many: bool) -> bool {
+        // The kernel tells of a refusal by taking one datagram of many, and forgets it.
+        self.singles = if one_of_many { self.singles + 1 } else { 0 };
+        if std::mem::take(&mut self.is_new) {
+            // Where little is sent, the next refusal would come too late.
+            tokio::time::sleep(PROBE_PATIENCE).await;
+            if has_refused(socket) {
+                return true;
+            }
+        }
+        if self.singles < SINGLES_MAX {
+            return false;
+        }
+        self.singles = 0;
+        // A machine that forgets refusals so is this one, and says them at once.
+        let _full: io::Result<()> = socket.try_send(&[]);
+        has_refused(socket)
+    }
+
+    /// A datagram was refused: whether that is one too many.
+    pub(super) fn refused(&mut self) -> bool {
+        self.is_new = true;
+        let before = self.refused_at.replace(Instant::now());
+        before.is_some_and(|before| before.elapsed() < REFUSALS_APART_MAX)
+    }
+
+    /// The kernel took no datagram for a reason that is no refusal.
+    pub(super) fn failed(&mut self) {
+        self.singles = 0;
+    }
+}
 
 /// Asks a target that has refused, which is held meanwhile. Returns when it is to be fed again, when its
 /// name has moved, or when nothing is left to be sent to it.
@@ -78,6 +129,6 @@ async fn is_refused(socket: &impl Socket) -> bool {
 }
 
 /// The word that nobody listens has come.
-pub(super) fn has_refused(socket: &impl Socket) -> bool {
+fn has_refused(socket: &impl Socket) -> bool {
     matches!(socket.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }

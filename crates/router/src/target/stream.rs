@@ -22,8 +22,8 @@ use crate::{
         Shed, State,
         connect::{Backoff, Place},
         net::{Net, Stream},
+        outbox::Outbox,
         prober,
-        worker::Outbox,
     },
 };
 

@@ -61,7 +61,7 @@ impl<D: Disk> Spool<D> {
         let errors_before = self.counts.sync_errors;
         let (taken, cause) = self.append_all(now, records);
         if taken > 0 {
-            self.appended_at = now.monotonic;
+            self.times.appended = now.monotonic;
         }
         if self.config.sync == Sync::Each {
             self.sync_active();
@@ -76,10 +76,10 @@ impl<D: Disk> Spool<D> {
     }
 
     fn append_all(&mut self, now: Now, records: &[NewRecord<'_>]) -> (usize, Option<Cause>) {
-        if self.retry_at.is_some_and(|at| now.monotonic < at) {
+        if self.times.retry.is_some_and(|at| now.monotonic < at) {
             return (0, Some(Cause::Waiting));
         }
-        self.retry_at = None;
+        self.times.retry = None;
         let (mut taken, mut may_shed) = (0, self.config.at_bound == AtBound::ShedOldest);
         while let Some(rest) = records.get(taken..).filter(|rest| !rest.is_empty()) {
             let error = match self.append_some(now, rest) {
@@ -99,7 +99,7 @@ impl<D: Disk> Spool<D> {
                 may_shed = false;
                 continue;
             }
-            self.retry_at = Some(now.monotonic + RETRY_AFTER);
+            self.times.retry = Some(now.monotonic + RETRY_AFTER);
             return (taken, Some(Cause::Disk(error)));
         }
         (taken, None)

@@ -64,19 +64,34 @@ pub struct Spool<D: Disk> {
     /// Time of the first record behind a position.
     oldest: Option<(Mark, u64)>,
 
-    reader: Option<(u64, D::File)>,
-    window: Window,
-    read_failures: u32,
+    reader: Reader<D::File>,
     /// Records on their way to the disk.
     scratch: Vec<u8>,
     /// Where each ends in `scratch`, and its samples.
     ends: Vec<(usize, u32)>,
 
     counts: Counts,
-    retry_at: Option<Duration>,
-    synced_at: Duration,
-    saved_at: Duration,
-    appended_at: Duration,
+    times: Times,
+}
+
+/// How the segments are read, one at a time.
+#[derive(Debug)]
+struct Reader<F> {
+    /// The one that is open, by its number.
+    open: Option<(u64, F)>,
+    window: Window,
+    /// Reads in a row that failed.
+    failures: u32,
+}
+
+/// When something was done last, in monotonic time.
+#[derive(Debug)]
+struct Times {
+    synced: Duration,
+    saved: Duration,
+    appended: Duration,
+    /// When the disk may be tried again.
+    retry: Option<Duration>,
 }
 
 /// A segment on disk.
@@ -166,24 +181,24 @@ impl<D: Disk> Spool<D> {
 
     /// When the disk will be tried again after a failed write, in monotonic time.
     pub fn retry_at(&self) -> Option<Duration> {
-        self.retry_at
+        self.times.retry
     }
 
     /// Does what is due: syncs, saves the position, removes what is acknowledged. To be called a few
     /// times per second, also while nothing is appended.
     pub fn tick(&mut self, now: Now) {
         if let Sync::Interval(interval) = self.config.sync
-            && now.monotonic.saturating_sub(self.synced_at) >= interval
+            && now.monotonic.saturating_sub(self.times.synced) >= interval
         {
-            self.synced_at = now.monotonic;
+            self.times.synced = now.monotonic;
             // A failure is counted where it happens.
             self.sync_active();
         }
-        if now.monotonic.saturating_sub(self.appended_at) >= IDLE {
+        if now.monotonic.saturating_sub(self.times.appended) >= IDLE {
             self.retire();
         }
-        if now.monotonic.saturating_sub(self.saved_at) >= POSITION_INTERVAL {
-            self.saved_at = now.monotonic;
+        if now.monotonic.saturating_sub(self.times.saved) >= POSITION_INTERVAL {
+            self.times.saved = now.monotonic;
             if self.save_position().is_err() {
                 self.counts.write_errors += 1;
             }

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, io, path::PathBuf, sync::Arc};
 
-use super::{Segment, Spool};
+use super::{Reader, Segment, Spool, Times};
 use crate::{
     Budget, Config, Counts, Name, Now, Sync,
     disk::{Disk, DiskFile},
@@ -25,7 +25,7 @@ impl<D: Disk> Spool<D> {
         config: Config,
         now: Now,
     ) -> io::Result<Self> {
-        let digest = name.digest();
+        let (digest, begun) = (name.digest(), now.monotonic);
         let found = survey(&disk, &folder, digest)?;
         let mut spool = Self {
             disk,
@@ -47,16 +47,11 @@ impl<D: Disk> Spool<D> {
             skips: VecDeque::new(),
             unacked: VecDeque::new(),
             oldest: None,
-            reader: None,
-            window: Window::default(),
-            read_failures: 0,
+            reader: Reader { open: None, window: Window::default(), failures: 0 },
             scratch: Vec::new(),
             ends: Vec::new(),
             counts: Counts { foreign: found.foreign, ..Counts::default() },
-            retry_at: None,
-            synced_at: now.monotonic,
-            saved_at: now.monotonic,
-            appended_at: now.monotonic,
+            times: Times { synced: begun, saved: begun, appended: begun, retry: None },
         };
         spool.take(found)?;
         Ok(spool)

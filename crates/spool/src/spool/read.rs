@@ -87,7 +87,7 @@ impl<D: Disk> Spool<D> {
             if !batch.is_empty() && head.payload_bytes() > room {
                 break;
             }
-            let payload = self.window.payload(self.cursor.offset, &head).unwrap_or_default();
+            let payload = self.reader.window.payload(self.cursor.offset, &head).unwrap_or_default();
             let start = batch.bytes.len();
             batch.bytes.extend_from_slice(payload);
             self.cursor = after(self.cursor, &head);
@@ -161,18 +161,18 @@ impl<D: Disk> Spool<D> {
             }
             match self.step(end, check) {
                 Ok(step) => {
-                    self.read_failures = 0;
+                    self.reader.failures = 0;
                     if let Some(head) = self.pass(step, end, ceiling) {
                         return Ok(Some(head));
                     }
                 }
                 Err(error) => {
                     self.counts.read_errors += 1;
-                    self.read_failures += 1;
-                    if self.read_failures < READ_TRIES {
+                    self.reader.failures += 1;
+                    if self.reader.failures < READ_TRIES {
                         return Err(error);
                     }
-                    self.read_failures = 0;
+                    self.reader.failures = 0;
                     self.skip_bytes(end.min(self.cursor.offset.saturating_add(UNREADABLE_BYTES)));
                 }
             }
@@ -215,15 +215,15 @@ impl<D: Disk> Spool<D> {
 
     fn step(&mut self, end: u64, check: Check) -> io::Result<Step> {
         let number = self.cursor.segment;
-        if self.reader.as_ref().is_none_or(|(open, _)| *open != number) {
+        if self.reader.open.as_ref().is_none_or(|(open, _)| *open != number) {
             // Its window may be of a reader that failed.
-            self.window.clear();
+            self.reader.window.clear();
             let file = self.disk.open(&self.folder.join(file_of(number)), false)?;
-            self.reader = Some((number, file));
+            self.reader.open = Some((number, file));
         }
-        let Some((_, file)) = &self.reader else { return Ok(Step::End) };
+        let Some((_, file)) = &self.reader.open else { return Ok(Step::End) };
         let source = Source { file, number, seed: self.digest.segment_seed(number), end };
-        self.window.step(&source, self.cursor.offset, check)
+        self.reader.window.step(&source, self.cursor.offset, check)
     }
 
     /// Leaves the end of a segment for the next one. Records missing at the end are lost.

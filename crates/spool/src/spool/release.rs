@@ -114,7 +114,7 @@ impl<D: Disk> Spool<D> {
     /// call.
     pub(super) fn release(&mut self) {
         // An open file would keep its bytes on the disk.
-        self.reader.take_if(|(number, _)| *number < self.acked.segment);
+        self.reader.open.take_if(|(number, _)| *number < self.acked.segment);
         let mut gone = false;
         while let Some(first) = self.segments.front().filter(|s| s.number < self.acked.segment) {
             let (number, bytes) = (first.number, first.bytes);

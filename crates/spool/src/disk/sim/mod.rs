@@ -4,6 +4,9 @@
 //! sync loses some of what it should have kept, and later syncs do not bring it back, as on Linux.
 //! Folders themselves are safe at once: only the names in them are not.
 
+mod file;
+mod names;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -12,7 +15,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Disk, DiskFile, Kind};
+pub use file::SimFile;
+pub use names::SimLock;
+
 use crate::bytes::{narrow, wide};
 
 /// How often an operation fails, in thousandths.
@@ -242,206 +247,6 @@ impl SimDisk {
         let id = state.file(path)?;
         let content = Content { view: bytes.to_vec(), safe: bytes.to_vec(), unsynced: Vec::new() };
         state.files.insert(id, content);
-        Ok(())
-    }
-}
-
-/// The lock of a folder of a [`SimDisk`].
-#[derive(Debug)]
-pub struct SimLock {
-    disk: SimDisk,
-    folder: PathBuf,
-    life: u64,
-}
-
-impl Drop for SimLock {
-    fn drop(&mut self) {
-        let mut state = self.disk.state();
-        if state.life == self.life {
-            state.locks.remove(&self.folder);
-        }
-    }
-}
-
-impl Disk for SimDisk {
-    type File = SimFile;
-    type Lock = SimLock;
-
-    fn lock(&self, folder: &Path) -> io::Result<SimLock> {
-        let mut state = self.state();
-        if !state.locks.insert(folder.to_owned()) {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        Ok(SimLock { disk: self.clone(), folder: folder.to_owned(), life: state.life })
-    }
-
-    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
-        let state = self.state();
-        if state.folders.contains_key(path) {
-            return Ok(Some(Kind::Folder));
-        }
-        Ok(state.file(path).ok().map(|_| Kind::File))
-    }
-
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.names_fail()?;
-        state.folders.entry(path.to_owned()).or_default();
-        Ok(())
-    }
-
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.names_fail()?;
-        match state.folders.get(path) {
-            None => Err(ErrorKind::NotFound.into()),
-            Some(folder) if !folder.view.is_empty() => Err(ErrorKind::DirectoryNotEmpty.into()),
-            Some(_) => {
-                state.folders.remove(path);
-                Ok(())
-            }
-        }
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<(String, Kind)>> {
-        let state = self.state();
-        let names = &state.folders.get(folder).ok_or(ErrorKind::NotFound)?.view;
-        let files = names.keys().map(|name| (name.clone(), Kind::File));
-        let below = state.folders.keys().filter(|path| path.parent() == Some(folder));
-        let name = |path: &PathBuf| path.file_name()?.to_str().map(str::to_owned);
-        Ok(files.chain(below.filter_map(name).map(|name| (name, Kind::Folder))).collect())
-    }
-
-    fn create(&self, path: &Path) -> io::Result<SimFile> {
-        let mut state = self.state();
-        state.names_fail()?;
-        if state.file(path).is_ok() {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        let (folder, name) = split(path)?;
-        let id = state.next_file;
-        state.next_file += 1;
-        state.change(folder, vec![(name.to_owned(), Some(id))])?;
-        state.files.insert(id, Content::default());
-        Ok(SimFile { disk: self.clone(), id, life: state.life })
-    }
-
-    fn open(&self, path: &Path, _write: bool) -> io::Result<SimFile> {
-        let mut state = self.state();
-        let id = state.file(path)?;
-        state.names_fail()?;
-        Ok(SimFile { disk: self.clone(), id, life: state.life })
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.names_fail()?;
-        let id = state.file(from)?;
-        let ((folder, from), (_, to)) = (split(from)?, split(to)?);
-        state.change(folder, vec![(from.to_owned(), None), (to.to_owned(), Some(id))])
-    }
-
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.file(path)?;
-        state.names_fail()?;
-        let (folder, name) = split(path)?;
-        state.change(folder, vec![(name.to_owned(), None)])
-    }
-
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        if state.fails(|faults| faults.sync) {
-            return Err(eio());
-        }
-        let folder = state.folders.get_mut(folder).ok_or(ErrorKind::NotFound)?;
-        folder.unsynced.clear();
-        folder.safe = folder.view.clone();
-        Ok(())
-    }
-}
-
-/// A file of a [`SimDisk`].
-#[derive(Debug)]
-pub struct SimFile {
-    disk: SimDisk,
-    id: u64,
-    life: u64,
-}
-
-impl SimFile {
-    /// The state, if the machine has not stopped since the file was opened.
-    fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.disk.state();
-        if state.life == self.life { Ok(state) } else { Err(eio()) }
-    }
-}
-
-impl DiskFile for SimFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.alive()?.files.get(&self.id).map_or(0, |content| wide(content.view.len())))
-    }
-
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.alive()?;
-        if state.fails(|faults| faults.read) {
-            return Err(eio());
-        }
-        let content = state.files.get(&self.id).ok_or(ErrorKind::NotFound)?;
-        let rest = content.view.get(narrow(offset)..).unwrap_or_default();
-        let read = rest.len().min(bytes.len());
-        bytes[..read].copy_from_slice(&rest[..read]);
-        Ok(read)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.alive()?;
-        if state.fails(|faults| faults.write) {
-            return Err(eio());
-        }
-        let mut taken = bytes.len();
-        if state.fails(|faults| faults.short_write) {
-            taken = 1 + state.below(taken);
-            taken = taken.min(bytes.len());
-        }
-        let left = if state.capacity == u64::MAX {
-            usize::MAX
-        } else {
-            narrow(state.capacity.saturating_sub(state.used()))
-        };
-        let content = state.files.get_mut(&self.id).ok_or(ErrorKind::NotFound)?;
-        let offset = narrow(offset);
-        let within = content.view.len().saturating_sub(offset);
-        taken = taken.min(within.saturating_add(left));
-        if taken == 0 && !bytes.is_empty() {
-            return Err(ErrorKind::StorageFull.into());
-        }
-        let change = Change::Write(offset, bytes[..taken].to_vec());
-        change.apply(&mut content.view);
-        content.unsynced.push(change);
-        Ok(taken)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.alive()?;
-        if state.fails(|faults| faults.sync) {
-            state.settle(self.id);
-            return Err(eio());
-        }
-        let content = state.files.get_mut(&self.id).ok_or(ErrorKind::NotFound)?;
-        for change in content.unsynced.drain(..) {
-            change.apply(&mut content.safe);
-        }
-        Ok(())
-    }
-
-    fn truncate(&self, length: u64) -> io::Result<()> {
-        let mut state = self.alive()?;
-        state.names_fail()?;
-        let content = state.files.get_mut(&self.id).ok_or(ErrorKind::NotFound)?;
-        let change = Change::Truncate(narrow(length));
-        change.apply(&mut content.view);
-        content.unsynced.push(change);
         Ok(())
     }
 }

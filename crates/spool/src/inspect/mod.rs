@@ -3,16 +3,18 @@
 //! Beside a running owner the answers are of a moment: files come and go, and a record just being
 //! written looks like damage at the end of the last segment.
 
+mod walk;
+
 use std::{collections::HashSet, io, path::Path};
+
+use walk::Walk;
 
 use crate::{
     Name,
-    disk::{Disk, DiskFile},
+    disk::Disk,
     name::Digest,
     position::{Mark, Tally},
     record::RecordHead,
-    scan::{Check, Source, Step, Window},
-    segment::file_of,
     survey::{Found, Survey, is_folder, name_of, survey, tail},
 };
 
@@ -147,66 +149,6 @@ impl<D: Disk> Iterator for Dump<D> {
                     self.files.pop();
                 }
             }
-        }
-    }
-}
-
-/// Walks one segment: records and damage.
-#[derive(Debug)]
-struct Walk<F> {
-    file: F,
-    number: u64,
-    seed: u32,
-    end: u64,
-    offset: u64,
-    window: Window,
-}
-
-impl<F: DiskFile> Walk<F> {
-    fn new<D: Disk<File = F>>(
-        disk: &D,
-        folder: &Path,
-        digest: Digest,
-        found: &Found,
-        from: Mark,
-    ) -> io::Result<Self> {
-        let file = disk.open(&folder.join(file_of(found.number)), false)?;
-        let acked = if from.segment == found.number { from.offset } else { 0 };
-        Ok(Self {
-            file,
-            number: found.number,
-            seed: digest.segment_seed(found.number),
-            end: found.bytes,
-            offset: found.start.offset.max(acked),
-            window: Window::default(),
-        })
-    }
-}
-
-impl<F: DiskFile> Iterator for Walk<F> {
-    type Item = Result<(RecordHead, Vec<u8>), Damage>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let Self { file, number, seed, end, .. } = self;
-        let source = Source { file, number: *number, seed: *seed, end: *end };
-        let (step, _) = self.window.step_over(&source, self.offset, Check::Payload);
-        let from = self.offset;
-        let damage = |to| Some(Err(Damage { segment: *number, from, to }));
-        match step {
-            Step::Record(head) => {
-                let payload = self.window.payload(from, &head).unwrap_or_default().to_vec();
-                self.offset += head.disk_bytes();
-                Some(Ok((head, payload)))
-            }
-            Step::BadPayload(head) => {
-                self.offset += head.disk_bytes();
-                damage(self.offset)
-            }
-            Step::Damaged(to) => {
-                self.offset = to;
-                damage(to)
-            }
-            Step::End => None,
         }
     }
 }
