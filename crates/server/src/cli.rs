@@ -23,6 +23,8 @@ pub struct Cli {
     pub command: Option<Command>,
     /// Configuration file (TOML) to run; without one, a small demonstration on this machine
     ///
+    /// Without one, in a folder that has a `coco.conf`, that is run, as by Coco 1.x.
+    ///
     /// The demonstration listens on 127.0.0.1 only: collectd on 25826/udp, Graphite on 2003 (lines)
     /// and 2004 (pickle), the HTTP API on 9090. Its one tier keeps recent samples in memory.
     pub config: Option<PathBuf>,

@@ -97,7 +97,7 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     }
     raise_file_limit(plan.limits.connections_max);
     let shards = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let mut stops = Stops::new().context("cannot listen for signals")?;
+    let mut stops = Stops::new(file.is_none()).context("cannot listen for signals")?;
     let upgrade = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notifier = Notifier::from_env();

@@ -68,7 +68,7 @@ pub enum ReloadError {
     #[error("the ledger is full of targets and listeners of the past: restart coco")]
     Rows,
     /// The process is about to end.
-    #[error("the process is stopping")]
+    #[error("the process is stopping or handing over")]
     Stopping,
 }
 

@@ -42,9 +42,11 @@ pub(crate) struct Program {
 impl Program {
     /// This process' own, to be asked for at its start: then nobody has replaced the file yet.
     pub(crate) fn of_this_process() -> io::Result<Self> {
-        // As it was called, so that a link to another version is followed anew.
+        // As it was called, so that a link to another version is followed anew. A bare name was looked for in
+        // `PATH`, and may be that of another file here.
         let called = env::args_os().next().map(PathBuf::from);
-        let called = called.filter(|path| path.is_absolute() && path.exists());
+        let called = called.filter(|path| path.components().count() > 1 && path.exists());
+        let called = called.and_then(|path| std::path::absolute(path).ok());
         let path = called.map_or_else(|| env::current_exe().map(without_mark), Ok)?;
         Ok(Self { path, arguments: env::args_os().skip(1).collect() })
     }
