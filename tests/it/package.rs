@@ -1,7 +1,7 @@
 use std::{fs, io::Write, net::TcpStream, process::Command, time::Duration};
 
 use coco_tests::{
-    coco::{self, root, targets},
+    coco::{self, root},
     flood::Flood,
     http,
     marks::Marks,
@@ -14,15 +14,12 @@ use coco_tests::{
 const SAMPLES_MAX: usize = 10_000_000;
 
 fn config(lines: &Marks, lists: &Marks) -> String {
-    let of = |marks: &Marks| {
-        targets(&marks.addresses().iter().map(ToString::to_string).collect::<Vec<_>>())
-    };
     format!(
         "[listen]\nbind = \"{LISTS}\"\n[graphite]\nbind = \"{LINES}\"\n\
          [spool]\ndirectory = \"/var/lib/coco/spool\"\n\
          [tiers.lists]\n{}[tiers.lines]\nprotocol = \"graphite\"\n{}",
-        of(lists),
-        of(lines)
+        lists.as_targets(),
+        lines.as_targets()
     )
 }
 
