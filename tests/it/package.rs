@@ -217,6 +217,27 @@ fn started_by_its_sockets(site: &Service) {
 }
 
 #[test]
+fn a_process_that_took_over_is_stopped_as_gently_as_one_that_systemd_started() {
+    let service = Service::new(&[("coco", &package(Some(1)))]);
+    service.install("coco");
+    for round in 1..=8 {
+        service.wait_until_ready();
+        service.machine.succeed(&["/usr/lib/coco/hand-over"]);
+        service.machine.succeed(&["systemctl", "stop", "coco"]);
+        let state = [service.show("ActiveState"), service.show("Result")];
+        assert_eq!(state, ["inactive", "success"], "{round}: {}", service.journal());
+        wait_until("its last words", SOON, || {
+            service.journal().matches(" stopped residual=0 ").count() == round
+        });
+        service.machine.succeed(&["systemctl", "start", "coco"]);
+    }
+    // Nobody is left to be asked when it has ended by itself.
+    service.machine.succeed(&["kill", "-KILL", &service.main().to_string()]);
+    wait_until("another start", SOON, || service.show("NRestarts") == "1");
+    service.wait_until_ready();
+}
+
+#[test]
 fn systemd_rates_the_exposure_of_the_unit_low() {
     let output = Command::new(program("systemd-analyze", "systemd"))
         .args(["security", "--offline=true", "--no-pager", "--threshold=15"])
