@@ -231,6 +231,20 @@ fn a_process_that_took_over_is_stopped_as_gently_as_one_that_systemd_started() {
         });
         service.machine.succeed(&["systemctl", "start", "coco"]);
     }
+    // One that never gets ready is no child of systemd either, and ends with it.
+    let machine = &service.machine;
+    machine.succeed(&["mv", "/usr/bin/coco", "/usr/bin/coco.good"]);
+    machine.succeed(&["sh", "-c", "printf '#!/bin/sh\\nexec sleep 600\\n' > /usr/bin/coco"]);
+    machine.succeed(&["chmod", "755", "/usr/bin/coco"]);
+    machine.succeed(&["systemctl", "kill", "--kill-whom=main", "--signal=USR2", "coco"]);
+    let is_there = || machine.run(&["pgrep", "-x", "sleep"]).status.success();
+    wait_until("the new process", SOON, is_there);
+    machine.succeed(&["systemctl", "stop", "coco"]);
+    assert_eq!(service.show("Result"), "success", "{}", service.journal());
+    assert!(!is_there(), "it is left");
+    machine.succeed(&["mv", "-f", "/usr/bin/coco.good", "/usr/bin/coco"]);
+    machine.succeed(&["systemctl", "start", "coco"]);
+    service.wait_until_ready();
     // Nobody is left to be asked when it has ended by itself.
     service.machine.succeed(&["kill", "-KILL", &service.main().to_string()]);
     wait_until("another start", SOON, || service.show("NRestarts") == "1");
