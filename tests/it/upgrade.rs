@@ -340,14 +340,11 @@ fn upgrades_under_a_flood_lose_nothing() {
     let rounds = env::var("COCO_TEST_HANDOVERS").ok().and_then(|text| text.parse().ok());
     let rounds = rounds.unwrap_or(HANDOVERS);
     let (lines, lists) = (Marks::of_lines(3, SAMPLES_MAX), Marks::of_lists(3, SAMPLES_MAX));
-    let of = |marks: &Marks| {
-        targets(&marks.addresses().iter().map(ToString::to_string).collect::<Vec<_>>())
-    };
     let mut coco = Coco::start(&format!(
         "[listen]\nbind = \"127.0.0.1:0\"\n[graphite]\nbind = \"127.0.0.1:0\"\n\
          [tiers.lists]\n{}[tiers.lines]\nprotocol = \"graphite\"\n{}",
-        of(&lists),
-        of(&lines)
+        lists.as_targets(),
+        lines.as_targets()
     ));
     let flood = Flood {
         lines: (coco.listener("line-tcp"), &lines),
