@@ -77,25 +77,31 @@ fn links_are_refused() {
 /// user namespaces are allowed.
 #[test]
 fn a_full_file_system_stops_appends_and_nothing_else() {
-    let Ok(path) = env::var("SPOOL_SMALL_DISK") else {
-        let folder = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs -o size=1m tmpfs \"$SPOOL_SMALL_DISK\" || exit 77; exec \"$0\" --exact \
-                      --nocapture tests::real::a_full_file_system_stops_appends_and_nothing_else";
-        let child = Command::new("unshare")
-            .args(["-rm", "sh", "-c", script])
-            .arg(env::current_exe().unwrap())
-            .env("SPOOL_SMALL_DISK", folder.path())
-            .status();
-        match child.map(|status| status.code()) {
-            Ok(Some(0)) => {}
-            Ok(Some(101)) => panic!("the test in the namespace failed"),
-            other => eprintln!("SKIP: no namespace with a small disk here: {other:?}"),
-        }
-        return;
-    };
+    let Ok(path) = env::var("SPOOL_SMALL_DISK") else { return with_a_small_disk() };
     let path = Path::new(&path).join("spool");
     let large = Config { segment_bytes: 1 << 16, bytes_max: 1 << 30, ..config() };
-    let mut spool = root(&path).unwrap().spool(&name(), large, at(0)).unwrap();
+    fill(&path, large);
+    fill_and_shed(&path, Config { at_bound: AtBound::ShedOldest, ..large });
+}
+
+fn with_a_small_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=1m tmpfs \"$SPOOL_SMALL_DISK\" || exit 77; exec \"$0\" --exact \
+                  --nocapture tests::real::a_full_file_system_stops_appends_and_nothing_else";
+    let child = Command::new("unshare")
+        .args(["-rm", "sh", "-c", script])
+        .arg(env::current_exe().unwrap())
+        .env("SPOOL_SMALL_DISK", folder.path())
+        .status();
+    match child.map(|status| status.code()) {
+        Ok(Some(0)) => {}
+        Ok(Some(101)) => panic!("the test in the namespace failed"),
+        other => eprintln!("SKIP: no namespace with a small disk here: {other:?}"),
+    }
+}
+
+fn fill(path: &Path, large: Config) {
+    let mut spool = root(path).unwrap().spool(&name(), large, at(0)).unwrap();
     let mut next = 0;
     let error = loop {
         let payloads: Vec<_> = (next..next + 50).map(payload).collect();
@@ -116,11 +122,11 @@ fn a_full_file_system_stops_appends_and_nothing_else() {
     assert_eq!(read_all(&mut spool), next + 1);
     let counts = spool.counts();
     assert_eq!((counts.residual(&spool.held()), counts.corrupt_bytes), (0, 0), "{counts:?}");
+}
 
-    // The same with the oldest giving way: newer records are always taken.
-    drop(spool);
-    let shedding = Config { at_bound: AtBound::ShedOldest, ..large };
-    let mut spool = root(&path).unwrap().spool(&name(), shedding, at(0)).unwrap();
+/// The same with the oldest giving way: newer records are always taken.
+fn fill_and_shed(path: &Path, shedding: Config) {
+    let mut spool = root(path).unwrap().spool(&name(), shedding, at(0)).unwrap();
     let base = spool.marks().1;
     for n in base..base + 10_000 {
         spool.append(at(n), &[record(&payload(n), 1)]).unwrap();
