@@ -13,7 +13,7 @@ use coco_checks::rates::{Rates, Reading, given, rates};
 use serde_json::Value;
 
 use super::args::{Ks, Options, Origin, What};
-use crate::ask;
+use crate::{ask, client::ApiUrl};
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -178,22 +178,7 @@ pub(crate) fn unix_now() -> f64 {
 
 /// The address of the router's API.
 pub(crate) fn router(host: &str) -> anyhow::Result<String> {
-    let host = host.trim_start_matches("http://").trim_end_matches('/');
-    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
-        bail!("{host}: give HOST or HOST:PORT");
-    }
-    let has_port = match host.rsplit_once(':') {
-        // An IPv6 address without a port ends with its bracket.
-        Some((before, port)) => {
-            !port.contains(']') && (!before.contains(':') || before.ends_with(']'))
-        }
-        None => false,
-    };
-    match host {
-        bare if bare.parse::<std::net::Ipv6Addr>().is_ok() => Ok(format!("http://[{bare}]:9090")),
-        host if has_port => Ok(format!("http://{host}")),
-        host => Ok(format!("http://{host}:9090")),
-    }
+    Ok(host.parse::<ApiUrl>()?.to_string())
 }
 
 /// Errors that have two names: one is enough.
@@ -237,23 +222,6 @@ mod tests {
 
     fn options(line: &str) -> Options {
         Old::try_parse_from(format!("x {line}").trim().split(' ')).unwrap().options
-    }
-
-    #[test]
-    fn a_host_is_enough() {
-        for (host, url) in [
-            ("coco.example", "http://coco.example:9090"),
-            ("coco.example:91", "http://coco.example:91"),
-            ("http://coco.example:91/", "http://coco.example:91"),
-            ("::1", "http://[::1]:9090"),
-            ("[::1]", "http://[::1]:9090"),
-            ("[::1]:91", "http://[::1]:91"),
-        ] {
-            assert_eq!(router(host).unwrap(), url);
-        }
-        for bad in ["a/b", "user@host", "/"] {
-            assert!(router(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]
