@@ -30,7 +30,7 @@ const BAD_CONFIG: u8 = 78;
 fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => act(cli).unwrap_or_else(|error| failed(&error)),
-        Err(error) if ks::is_meant(std::env::args_os()) => ks::usage(&error),
+        Err(error) if ks::is_meant(std::env::args_os()) => ks::usage(&error, std::env::args_os()),
         Err(error) => error.exit(),
     }
 }

@@ -4,15 +4,13 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use coco_checks::{
-    Grade,
-    verdict::{Comparison, Rule},
-};
+use coco_checks::{Grade, verdict::Comparison};
 
 use super::{
-    args::Ks,
+    args::{Ks, Origin},
     findings::{Finding, Findings},
 };
+use crate::verify::shown;
 
 /// Longest line in bytes, without its end: Consul cuts there.
 const BYTES_MAX: usize = 4095;
@@ -71,6 +69,10 @@ fn text(args: &Ks, findings: &Findings) -> String {
     {
         let _written: std::fmt::Result = write!(text, "; {restarted}");
     }
+    // A file may be of any time.
+    if let (Origin::File, Some([from, to])) = (args.options.origin(), findings.judged) {
+        let _written: std::fmt::Result = write!(text, "; from {} to {}", shown(from), shown(to));
+    }
     text
 }
 
@@ -83,10 +85,9 @@ fn more(others: &[&Finding]) -> String {
 /// `label=value` of everything, the most important first.
 fn performance(findings: &Findings) -> Vec<String> {
     let mut data = Vec::new();
-    let Some(rule) = &findings.rule else { return data };
     let worst = findings.series.first();
     if let Some((worst, c)) = worst.and_then(|worst| Some((worst, worst.comparison()?))) {
-        data.extend(of_comparison(c, rule));
+        data.extend(of_comparison(c));
         data.push(format!("resets={}", worst.judged.resets.len()));
     }
     if findings.series.len() > 1 {
@@ -103,12 +104,12 @@ fn performance(findings: &Findings) -> Vec<String> {
     data
 }
 
-fn of_comparison(c: &Comparison, rule: &Rule) -> [String; 6] {
-    let [warning, critical] =
-        c.thresholds(rule).map(|d| d.map(|d| format!("{d:.2}")).unwrap_or_default());
+/// Without thresholds: no distance alone is an alarm.
+fn of_comparison(c: &Comparison) -> [String; 6] {
     [
-        format!("D={:.2};{warning};{critical};0;1", c.d),
-        format!("p={}", probability(c.p)),
+        format!("D={:.2};;;0;1", c.d),
+        // Of digits and a point only, as values have to be.
+        format!("p={:.6}", c.p),
         format!("before={}", figure(c.before)),
         format!("after={}", figure(c.after)),
         format!("n1={}", c.n1),
@@ -204,7 +205,7 @@ mod tests {
             Rate { time: f64::from(k * 10), value: level * (1.0 + f64::from((k * 7) % 11) / 1e3) }
         };
         let rates = Rates { rates: (start..=60).map(rate).collect(), ..Rates::default() };
-        Series { name: name.to_owned(), rates, due: None }
+        Series { name: name.to_owned(), rates, ..Series::default() }
     }
 
     fn data(series: Vec<Series>) -> Data {
@@ -221,18 +222,18 @@ mod tests {
         assert_eq!(
             said("", data(vec![series("10.0.0.1:25826", 1, 0.52)])),
             "CRITICAL: send 10.0.0.1:25826 fell 48% (D=1.00 p=2e-17 n=30+30) | \
-             D=1.00;0.43;0.50;0;1 p=2e-17 before=201.0 after=104.5 n1=30 n2=30 resets=0"
+             D=1.00;;;0;1 p=0.000000 before=201.0 after=104.5 n1=30 n2=30 resets=0"
         );
         assert_eq!(
             said("", data(vec![series("a", 1, 1.0)])),
             "OK: send a steady (D=0.03 p=1.000 n=30+30) | \
-             D=0.03;0.43;0.50;0;1 p=1.000 before=201.0 after=201.0 n1=30 n2=30 resets=0"
+             D=0.03;;;0;1 p=1.000000 before=201.0 after=201.0 n1=30 n2=30 resets=0"
         );
         let many = data(vec![series("a", 1, 1.0), series("b=|'c'\n", 1, 2.0)]);
         assert_eq!(
             said("", many),
             "CRITICAL: send b=\\x7c'c'\\n rose 100% (D=1.00 p=2e-17 n=30+30) | \
-             D=1.00;0.47;0.53;0;1 p=2e-17 before=201.0 after=402.0 n1=30 n2=30 resets=0 \
+             D=1.00;;;0;1 p=0.000000 before=201.0 after=402.0 n1=30 n2=30 resets=0 \
              series=2 critical=1 warning=0 unknown=0 'b\\x3d\\x7c\\x27c\\x27\\n'=402.0 'a'=201.0"
         );
     }
@@ -258,6 +259,18 @@ mod tests {
         );
         assert_eq!(unknown("", data(vec![])), "no numbers of send");
         assert_eq!(unknown("--target t", data(vec![])), "no numbers of send for t");
+        let known = |count: u32| Data {
+            known: (0..count).map(|k| format!("t:{k}")).collect(),
+            ..data(vec![])
+        };
+        assert_eq!(
+            unknown("--target t", known(1)),
+            "no numbers of send for t; the targets are t:0"
+        );
+        assert_eq!(
+            unknown("--target t", known(7)),
+            "no numbers of send for t; the targets are t:0, t:1, t:2, t:3, t:4, and 2 more"
+        );
         let stale = Data { now: Some(900.0), ..data(vec![series("a", 1, 1.0)]) };
         assert_eq!(unknown("", stale), "the newest number is 5m old");
         let left_out = Data { left_out: 2, ..data(vec![series("a", 1, 1.0)]) };
@@ -267,8 +280,62 @@ mod tests {
         assert_eq!(
             unknown("--confirm 9", data(vec![series("a", 9, 0.5)])),
             "send a fell 50%, and there is too little before to confirm it (D=1.00 p=7e-15 n=22+30) | \
-             D=1.00;0.44;0.52;0;1 p=7e-15 before=201.0 after=100.5 n1=22 n2=30 resets=0"
+             D=1.00;;;0;1 p=0.000000 before=201.0 after=100.5 n1=22 n2=30 resets=0"
         );
+    }
+
+    /// Sixty rates in a straight line from one level to another.
+    fn slope(from: f64, to: f64) -> Series {
+        let value = |k: u32| from + (to - from) * f64::from(k) / 60.0;
+        let rate = |k: u32| Rate { time: f64::from(k * 10), value: value(k) };
+        let rates = Rates { rates: (1..=60).map(rate).collect(), ..Rates::default() };
+        Series { name: "a".to_owned(), rates, ..Series::default() }
+    }
+
+    #[test]
+    fn a_trend_that_cannot_be_judged_is_not_steady() {
+        for (from, to, begin) in [
+            (
+                1_000.0,
+                0.0,
+                "WARNING: send a fell 67%, as in a trend, with too few independent readings for an \
+                 alarm (D=1.00 p=0.333 n=30+30) |",
+            ),
+            (
+                1_000.0,
+                800.0,
+                "UNKNOWN: send a: too few independent readings to judge: fell 11%, as in a trend \
+                 (D=1.00 p=0.333 n=30+30) |",
+            ),
+            (1_000.0, 900.0, "OK: send a steady (D=1.00 "),
+        ] {
+            let found = said("", data(vec![slope(from, to)]));
+            assert!(found.starts_with(begin), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_file_tells_of_which_time_it_is() {
+        let mut old = data(vec![series("a", 1, 1.0)]);
+        old.series[0].rates.rates.iter_mut().for_each(|rate| rate.time += 1e9);
+        old.newest += 1e9;
+        assert!(!said("", data(vec![series("a", 1, 1.0)])).contains("from"));
+        let found = said("--file f", old);
+        assert!(
+            found.contains("n=30+30); from 2001-09-09T01:46:40Z to 2001-09-09T01:56:40Z |"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn a_rise_from_nothing_has_a_word() {
+        let mut risen = series("a", 1, 1.0);
+        risen.rates.rates.iter_mut().take(30).for_each(|rate| rate.value = 0.0);
+        let args = args("--json");
+        let json = super::super::json::object(&args, &Findings::of(&args, data(vec![risen])));
+        let comparison = &json["series"][0]["comparison"];
+        assert!(comparison["change"].is_null(), "{comparison}");
+        assert_eq!(comparison["moved"], "rose from 0 to 201.0/s");
     }
 
     #[test]
@@ -280,6 +347,7 @@ mod tests {
             },
             due: Some(series("", 1, 1.0).rates),
             name: "a".to_owned(),
+            closed_since: None,
         };
         let found = said("", Data { started: Some(570.0), ..data(vec![silent]) });
         let wanted =
@@ -328,11 +396,13 @@ mod tests {
             prop_assert!(!found.chars().any(char::is_control), "{found:?}");
             prop_assert_eq!(found.matches('|').count(), 1, "{}", found);
             let (_, performance) = found.split_once(" | ").unwrap();
-            // Outside quotes, each word is `label=value`.
+            // Outside quotes, each word is `label=value;warn;crit;min;max` of digits.
             let unquoted: String = performance.split('\'').step_by(2).collect();
             prop_assert_eq!(performance.matches('\'').count() % 2, 0);
             for word in unquoted.split_whitespace() {
-                prop_assert!(word.contains('='), "{}", performance);
+                let (_, values) = word.split_once('=').unwrap();
+                let is_value = |c: char| c.is_ascii_digit() || ".-;".contains(c);
+                prop_assert!(!values.is_empty() && values.chars().all(is_value), "{}", performance);
             }
         }
     }

@@ -35,6 +35,8 @@ use coco_checks::Grade;
 pub use args::{RouterUrl, Verify};
 pub use moment::Time;
 
+pub(crate) use moment::shown;
+
 use crate::{
     config::Config,
     ks::{Scope, unix_now},

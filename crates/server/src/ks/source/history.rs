@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::bail;
-use coco_checks::rates::{Rates, Reading, rates};
+use coco_checks::{
+    levels,
+    rates::{Rates, Reading, rates},
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -24,13 +27,20 @@ pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
         let (window, span) = (span(window.as_secs_f64()), span(SPAN.as_secs_f64()));
         bail!("--window {window} is more than the {span} that a router keeps");
     }
-    let asked = window.saturating_mul(3).div_f64(2.0).min(SPAN);
-    let url = format!("{}{}", router(&options.host)?, path(asked, names(what, options)));
+    let levels = Duration::from_secs_f64(levels::SPAN);
+    let asked = window.saturating_mul(3).div_f64(2.0).max(levels).min(SPAN);
+    let router = router(&options.host)?;
+    let url = format!("{router}{}", path(asked, names(what, options)));
     let json = ask::json(&url).map_err(|error| {
         let is_older = error.chain().any(|cause| cause.to_string().contains("answered 404"));
         if is_older { error.context("no history; for a Coco 1.x say --source") } else { error }
     })?;
-    Ok(Data { from: url, ..data(&json, what, options)? })
+    let mut data = Data { from: url, ..data(&json, what, options)? };
+    if options.target.is_some() && data.series.is_empty() && data.gone.is_empty() {
+        let all = ask::json(&format!("{router}{}", path(asked, vec!["coco.send.*".to_owned()])))?;
+        data.known = Readings::read(&all)?.targets();
+    }
+    Ok(data)
 }
 
 /// What to ask a router for.
@@ -81,6 +91,7 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         series: readings.series(what, options),
         targets: if is_of_targets { Vec::new() } else { readings.series(What::Send, options) },
         gone: gone.into_iter().map(|(name, _)| name).collect(),
+        known: readings.targets(),
         left_out: json["left_out"].as_u64().unwrap_or_default(),
         residual: readings.columns.get("ledger.residual").cloned().unwrap_or_default(),
         ..Data::default()
@@ -145,9 +156,27 @@ impl Readings {
                 // A Coco of an older version does not tell what it sheds of a target.
                 What::Shed => (shed.get(name.as_str())?, due(&name)),
             };
-            Some(Series { rates: self.rates(values), due: due.map(|due| self.rates(due)), name })
+            let closed_since = self.closed_since(&name);
+            let (rates, due) = (self.rates(values), due.map(|due| self.rates(due)));
+            Some(Series { name, rates, due, closed_since })
         });
         series.collect()
+    }
+
+    /// Since when the state of a target is one in which nothing is sent to it, if it is now.
+    fn closed_since(&self, target: &str) -> Option<f64> {
+        /// Connecting, down and suspect.
+        const CLOSED: [f64; 3] = [0.0, 4.0, 5.0];
+        let states = self.columns.get(&format!("target.{target}.state"))?;
+        let newest = self.times.iter().zip(states).rev();
+        let closed = newest.take_while(|(_, state)| state.is_some_and(|s| CLOSED.contains(&s)));
+        closed.last().map(|(&time, _)| time)
+    }
+
+    /// All targets that are there, and those that were.
+    fn targets(&self) -> Vec<String> {
+        let names = self.columns.keys().filter_map(|name| name.strip_prefix("send."));
+        names.filter(|name| *name != "total").map(str::to_owned).collect()
     }
 
     /// The series that tell about this by what is shown of their names: those that are there, and those
@@ -299,6 +328,27 @@ mod tests {
         let data = data(&json, What::Send, &options("")).unwrap();
         let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!((names, data.gone), (vec!["a:1", "c:1"], vec!["b:1".to_owned()]));
+    }
+
+    #[test]
+    fn a_target_is_closed_for_as_long_as_its_newest_states_say_so() {
+        let since = |states: Value| {
+            let json = json!({
+                "interval": 10, "now": 41.0, "times": [0, 10, 20, 30, 40],
+                "series": { "coco.send.a:1": [0, 0, 0, 0, 0], "coco.target.a:1.state": states },
+            });
+            data(&json, What::Send, &options("")).unwrap().series[0].closed_since
+        };
+        for (states, closed_since) in [
+            (json!([1, 1, 5, 4, 4]), Some(20.0)),
+            (json!([0, 0, 0, 0, 0]), Some(0.0)),
+            (json!([null, null, null, null, 0]), Some(40.0)),
+            (json!([4, 4, 4, 4, 2]), None),
+            (json!([4, 2, 2, 2, 0]), Some(40.0)),
+            (json!([6, 6, 6, 6, 6]), None),
+        ] {
+            assert_eq!(since(states.clone()), closed_since, "{states}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use coco_checks::rates::{Rates, Reading, given, rates};
 use serde_json::Value;
 
 use super::args::{Ks, Options, Origin, What};
-use crate::ask;
+use crate::{ask, client::ApiUrl};
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -36,6 +36,8 @@ pub(crate) struct Data {
     pub(crate) targets: Vec<Series>,
     /// Names of series that were there, and are not any more: nothing is to be judged of them.
     pub(crate) gone: Vec<String>,
+    /// Names of all targets, for whoever has asked for another.
+    pub(crate) known: Vec<String>,
     /// Series that the source had no place for, whatever they are.
     pub(crate) left_out: u64,
     /// What the ledger cannot explain, reading by reading.
@@ -80,6 +82,8 @@ pub(crate) struct Series {
     pub(crate) rates: Rates,
     /// For what is sent: how fast that grew which is due, if that is told.
     pub(crate) due: Option<Rates>,
+    /// For a target: since when its state is one in which nothing is sent, if it is now.
+    pub(crate) closed_since: Option<f64>,
 }
 
 /// Readings under a name, not yet rates.
@@ -93,6 +97,7 @@ struct Raw {
 /// Asks, or reads the file.
 pub(super) fn read(args: &Ks) -> anyhow::Result<Data> {
     let Ks { what, options } = args;
+    refuse_rates(options.rates && matches!(options.origin(), Origin::History | Origin::Vars))?;
     match options.origin() {
         Origin::History => history::read(*what, options),
         Origin::Vars => vars::read(*what, options),
@@ -103,6 +108,7 @@ pub(super) fn read(args: &Ks) -> anyhow::Result<Data> {
         }
         Origin::Graphite => {
             let Some(url) = options.url.clone() else { bail!("--source graphite needs --url") };
+            refuse_target(options, "say in the URL which series are meant")?;
             let json = ask::json(&url)?;
             fresh(from_raw(graphite::series(&json, options.rates)?, url)?)
         }
@@ -116,21 +122,45 @@ pub(super) fn read(args: &Ks) -> anyhow::Result<Data> {
 /// Recognises what the file holds.
 fn of_file(bytes: &[u8], from: String, args: &Ks) -> anyhow::Result<Data> {
     let Ks { what, options } = args;
+    const ALL: &str = "all that this file has is judged";
     if !matches!(bytes.trim_ascii_start(), [b'{' | b'[' | b'<', ..]) {
+        refuse_target(options, ALL)?;
         return from_raw(table::series(bytes, options.rates)?, from);
     }
     let json = ask::parse(bytes)?;
     match &json {
-        Value::Array(_) => from_raw(graphite::series(&json, options.rates)?, from),
         Value::Object(map) if map.contains_key("times") => {
+            refuse_rates(options.rates)?;
             let data = history::data(&json, *what, options)?;
             Ok(Data { from, now: None, ..data })
         }
         Value::Object(map) if map.contains_key("coco") => {
             bail!("{from}: one reading of /debug/vars has no rates")
         }
-        _ => from_raw(visage::series(&json, options.window.0, unix_now())?, from),
+        Value::Array(_) => {
+            refuse_target(options, ALL)?;
+            from_raw(graphite::series(&json, options.rates)?, from)
+        }
+        _ => {
+            refuse_target(options, ALL)?;
+            from_raw(visage::series(&json, options.window.0, unix_now())?, from)
+        }
     }
+}
+
+/// What would be passed over in silence is refused.
+fn refuse_target(options: &Options, why: &str) -> anyhow::Result<()> {
+    match &options.target {
+        Some(_) => bail!("--target cannot be used here: {why}"),
+        None => Ok(()),
+    }
+}
+
+fn refuse_rates(is_given: bool) -> anyhow::Result<()> {
+    if is_given {
+        bail!("--rates cannot be used here: a Coco tells counters");
+    }
+    Ok(())
 }
 
 /// The data of a source that knows nothing of processes.
@@ -148,7 +178,7 @@ fn from_raw(raw: Vec<Raw>, from: String) -> anyhow::Result<Data> {
     let series = raw.into_iter().map(|raw| Series {
         name: raw.name,
         rates: if raw.are_rates { given(&raw.readings) } else { rates(&raw.readings, interval) },
-        due: None,
+        ..Series::default()
     });
     Ok(Data { from, interval, newest, series: series.collect(), ..Data::default() })
 }
@@ -178,22 +208,7 @@ pub(crate) fn unix_now() -> f64 {
 
 /// The address of the router's API.
 pub(crate) fn router(host: &str) -> anyhow::Result<String> {
-    let host = host.trim_start_matches("http://").trim_end_matches('/');
-    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
-        bail!("{host}: give HOST or HOST:PORT");
-    }
-    let has_port = match host.rsplit_once(':') {
-        // An IPv6 address without a port ends with its bracket.
-        Some((before, port)) => {
-            !port.contains(']') && (!before.contains(':') || before.ends_with(']'))
-        }
-        None => false,
-    };
-    match host {
-        bare if bare.parse::<std::net::Ipv6Addr>().is_ok() => Ok(format!("http://[{bare}]:9090")),
-        host if has_port => Ok(format!("http://{host}")),
-        host => Ok(format!("http://{host}:9090")),
-    }
+    Ok(host.parse::<ApiUrl>()?.to_string())
 }
 
 /// Errors that have two names: one is enough.
@@ -203,7 +218,7 @@ const ALIASES: [&str; 2] = ["listen.receive", "send.dial"];
 fn shown(what: What, options: &Options, name: &str) -> Option<String> {
     let target = |name: &str| {
         let asked = options.target.as_deref();
-        asked.is_none_or(|asked| asked == name || name.strip_prefix(asked).is_some_and(is_port))
+        asked.is_none_or(|asked| asked == name || name.strip_prefix(asked).is_some_and(is_rest))
     };
     match (what, &options.target) {
         (What::Errors, None) => {
@@ -222,8 +237,9 @@ fn shown(what: What, options: &Options, name: &str) -> Option<String> {
     }
 }
 
-fn is_port(rest: &str) -> bool {
-    rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+/// What an address goes on with: its port, or carbon's instance, or both. A colon within brackets is in neither.
+fn is_rest(rest: &str) -> bool {
+    rest.starts_with(':') && !rest.contains(']')
 }
 
 #[cfg(test)]
@@ -240,23 +256,6 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_enough() {
-        for (host, url) in [
-            ("coco.example", "http://coco.example:9090"),
-            ("coco.example:91", "http://coco.example:91"),
-            ("http://coco.example:91/", "http://coco.example:91"),
-            ("::1", "http://[::1]:9090"),
-            ("[::1]", "http://[::1]:9090"),
-            ("[::1]:91", "http://[::1]:91"),
-        ] {
-            assert_eq!(router(host).unwrap(), url);
-        }
-        for bad in ["a/b", "user@host", "/"] {
-            assert!(router(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn what_is_judged_has_a_name() {
         let all = options("");
         assert_eq!(shown(What::Errors, &all, "errors.send.write").as_deref(), Some("send.write"));
@@ -266,6 +265,17 @@ mod tests {
         let one = options("--target 10.0.0.1");
         assert_eq!(shown(What::Send, &one, "send.10.0.0.1:1").as_deref(), Some("10.0.0.1:1"));
         assert_eq!(shown(What::Send, &one, "send.10.0.0.11:1"), None);
+        for (asked, label, is_meant) in [
+            ("10.0.0.1", "10.0.0.1:2003:a", true),
+            ("10.0.0.1:2003", "10.0.0.1:2003:a", true),
+            ("10.0.0.1:200", "10.0.0.1:2003", false),
+            ("[::1]", "[::1]:2003", true),
+            ("[:", "[::1]:2003", false),
+        ] {
+            let options = options(&format!("--target {asked}"));
+            let found = shown(What::Send, &options, &format!("send.{label}"));
+            assert_eq!(found.is_some(), is_meant, "{asked} {label}");
+        }
         let refused = "target.10.0.0.1:1.refused";
         assert_eq!(shown(What::Errors, &one, refused).as_deref(), Some("10.0.0.1:1"));
         assert_eq!(shown(What::Errors, &one, "errors.send.write"), None);
@@ -294,6 +304,36 @@ mod tests {
             assert!(said.contains(why), "{bad}: {said}");
         }
     }
+
+    #[test]
+    fn what_a_source_would_pass_over_is_refused() {
+        let history = r#"{"interval":10,"times":[0,10],"series":{"coco.send.a:1":[0,1],"coco.send.b:1":[0,1]}}"#;
+        let graphite = r#"[{"target":"a","datapoints":[[1,0],[2,10]]}]"#;
+        let visage = r#"{"a":{"start":0,"finish":20,"data":[1,2]}}"#;
+        let table = "0,1\n10,2\n";
+        for (line, text, why) in [
+            ("--target a", table, Some("--target")),
+            ("--target a", graphite, Some("--target")),
+            ("--target a", visage, Some("--target")),
+            ("--target a", history, None),
+            ("--rates", history, Some("--rates")),
+            ("--rates", table, None),
+            ("--rates", graphite, None),
+        ] {
+            let args = Ks { what: What::Send, options: options(line) };
+            match (of_file(text.as_bytes(), "f".to_owned(), &args), why) {
+                (Ok(data), None) => assert_eq!(data.series.len(), 1, "{line} {text}"),
+                (Err(error), Some(why)) => assert!(error.to_string().starts_with(why), "{error}"),
+                (found, _) => panic!("{line} {text}: {found:?}"),
+            }
+        }
+        for line in ["--rates", "--rates --source vars", "--url http://a/ --target b"] {
+            let args = Ks { what: What::Send, options: options(line) };
+            let error = read(&args).unwrap_err().to_string();
+            assert!(error.contains("cannot be used here"), "{line}: {error}");
+        }
+    }
+
     /// Texts of the shapes that are read, with odd numbers in them.
     fn shapes() -> impl Strategy<Value = String> {
         let number =
@@ -312,8 +352,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_judged_and_too_little_is_never_ok(text in shapes()) {
-            let args = Ks { what: What::Send, options: options("--rates") };
+        fn whatever_is_read_is_judged_and_too_little_is_never_ok(
+            text in shapes(),
+            line in prop_oneof![Just(""), Just("--rates")],
+        ) {
+            let args = Ks { what: What::Send, options: options(line) };
             if let Ok(data) = of_file(text.as_bytes(), "f".to_owned(), &args) {
                 prop_assert_ne!(Findings::of(&args, data).grade(), Grade::Ok);
             }
