@@ -32,7 +32,7 @@ use crate::{
     api::{self, Api},
     config::Config,
     ending::{End, Service, Stops},
-    handover::{AGENT, API, Predecessor, Program, ServiceSocket, SocketSet},
+    handover::{AGENT, API, Past, Predecessor, Program, ServiceSocket, SocketSet},
     listen_fds, log,
     notify::Notifier,
     reload::{Reloader, Status},
@@ -101,7 +101,9 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let upgrade = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notifier = Notifier::from_env();
-    refuse_to_lose_a_ring(&plan, predecessor.as_ref())?;
+    if let Some(predecessor) = &predecessor {
+        refuse_to_lose(&plan, &predecessor.past)?;
+    }
     let (registry, SocketSet { listeners, services }) = (Registry::default(), sockets);
     let bound = match &predecessor {
         Some(_) => Bound::bind_behind(plan, shards, registry.clone(), listeners)?,
@@ -154,13 +156,16 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     }
 }
 
-/// As a reload does: a list of targets that has lost its entries must take nothing away.
-fn refuse_to_lose_a_ring(plan: &Plan, predecessor: Option<&Predecessor>) -> anyhow::Result<()> {
-    let rings = predecessor.map(|before| before.past.rings.as_slice()).unwrap_or_default();
-    match plan.ringless.iter().find(|tier| rings.contains(&tier.name)) {
-        Some(tier) => bail!(ReloadError::NoRing(tier.name.clone())),
-        None => Ok(()),
+/// As a reload does: a list of targets that has lost its entries must take nothing away, and what is on disk
+/// must not stay there for good.
+fn refuse_to_lose(plan: &Plan, past: &Past) -> anyhow::Result<()> {
+    if let Some(tier) = plan.ringless.iter().find(|tier| past.rings.contains(&tier.name)) {
+        bail!(ReloadError::NoRing(tier.name.clone()));
     }
+    if let Some(kept) = &past.kept {
+        kept.goes_on_with(plan)?;
+    }
+    Ok(())
 }
 
 /// Starts the router, behind the process that hands over to this one, if there is one; the task that is
