@@ -98,7 +98,8 @@ pub enum SpoolCommand {
     ///
     /// A line goes by its name, a collectd sample by its host or identifier, as the ring of its tier has it.
     /// What is moved stands behind what is there. After a crash in the middle some of it is there twice, and
-    /// nothing is lost. Prints tier, old and new target, and samples.
+    /// nothing is lost. Prints tier, old and new target, and samples. What its tier cannot take, as it speaks
+    /// another protocol now or has no targets, stays as it is: that is said, and the exit status is 3.
     Reroute {
         /// Configuration file whose rings give the owners
         #[arg(short, long, value_name = "CONFIG")]

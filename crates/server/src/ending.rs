@@ -105,7 +105,8 @@ impl Service {
         let handle = self.running.handle();
         let upgrades = handle.registry().counter(telemetry::UPGRADES, &[]).get();
         let rings = handle.tiers().iter().map(|tier| tier.name.clone()).collect();
-        let past = Past { upgrades, rings, history: self.api.history() };
+        let (kept, history) = (held.kept.take(), self.api.history());
+        let past = Past { upgrades, rings, kept, history };
         // Nothing is reloaded while `held` lives: what the new process was told stays true.
         program.start(set, past).await
     }

@@ -79,7 +79,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     }
     if error.is::<NotAsAsked>() {
-        eprintln!("{error}");
+        eprintln!("{error:#}");
         return ExitCode::from(NOT_AS_ASKED);
     }
     eprintln!("coco: {error:#}");

@@ -33,7 +33,7 @@ use crate::{
     api::{self, Api},
     config::Config,
     ending::{End, Service, Stops},
-    handover::{AGENT, API, Predecessor, Program, ServiceSocket, SocketSet},
+    handover::{AGENT, API, Past, Predecessor, Program, ServiceSocket, SocketSet},
     listen_fds, log,
     notify::Notifier,
     reload::{Reloader, Status},
@@ -102,7 +102,9 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let upgrade = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notifier = Notifier::from_env();
-    refuse_to_lose_a_ring(&plan, predecessor.as_ref())?;
+    if let Some(predecessor) = &predecessor {
+        refuse_to_lose(&plan, &predecessor.past)?;
+    }
     let registry = Registry::default();
     let bound = bind(plan, shards, &registry, sockets.listeners, predecessor.is_some())?;
     let services = Services::open(sockets.services, &api, agent.as_ref())?;
@@ -145,13 +147,16 @@ fn bind(
     })
 }
 
-/// As a reload does: a list of targets that has lost its entries must take nothing away.
-fn refuse_to_lose_a_ring(plan: &Plan, predecessor: Option<&Predecessor>) -> anyhow::Result<()> {
-    let rings = predecessor.map(|before| before.past.rings.as_slice()).unwrap_or_default();
-    match plan.ringless.iter().find(|tier| rings.contains(&tier.name)) {
-        Some(tier) => bail!(ReloadError::NoRing(tier.name.clone())),
-        None => Ok(()),
+/// As a reload does: a list of targets that has lost its entries must take nothing away, and what is on disk
+/// must not stay there for good.
+fn refuse_to_lose(plan: &Plan, past: &Past) -> anyhow::Result<()> {
+    if let Some(tier) = plan.ringless.iter().find(|tier| past.rings.contains(&tier.name)) {
+        bail!(ReloadError::NoRing(tier.name.clone()));
     }
+    if let Some(kept) = &past.kept {
+        kept.goes_on_with(plan)?;
+    }
+    Ok(())
 }
 
 /// Starts the router and says where it listens; the task that is returned ends with the process before.

@@ -25,7 +25,8 @@ const LINES: u8 = 0;
 /// Does what the command says.
 ///
 /// # Errors
-/// Whatever the files or standard output say; [`NotAsAsked`] when `verify` finds damage.
+/// Whatever the files or standard output say; [`NotAsAsked`] when `verify` finds damage, or something that
+/// `reroute` was to move stays.
 pub fn spool(args: &Spool) -> anyhow::Result<()> {
     let directory = &args.directory;
     let done = match &args.command {
@@ -134,6 +135,7 @@ fn reroute(
     is_held(&listings, tier, target)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "tier\tfrom\tto\tsamples")?;
+    let mut left = 0;
     for listing in listings {
         let Some(name) = listing.name.filter(|_| listing.samples > 0) else { continue };
         let (its_tier, id) = (name.tier(), name.target());
@@ -145,15 +147,24 @@ fn reroute(
         }
         if known.is_none() {
             let samples = listing.samples;
-            eprintln!("no tier {its_tier:?} in the configuration: {samples} samples for {id} stay");
+            let why = match plan.ringless.iter().any(|tier| tier.name == its_tier) {
+                true => format!("tier {its_tier:?} has no targets in the configuration"),
+                false => format!("no tier {its_tier:?} in the configuration"),
+            };
+            eprintln!("{why}: {samples} samples for {id} stay");
+            left += samples;
             continue;
         }
-        move_on(&root, plan, &name, &mut out)?;
-        if !stays {
+        let stayed = move_on(&root, plan, &name, &mut out)?;
+        if !stays && stayed == 0 {
             root.remove(&listing.folder)?;
         }
+        left += stayed;
     }
-    Ok(())
+    match left {
+        0 => Ok(()),
+        left => Err(NotAsAsked(format!("{left} samples stay where they are")).into()),
+    }
 }
 
 /// What is mistyped would look as if nothing were held any more.
@@ -168,23 +179,30 @@ fn is_held(listings: &[Listing], tier: Option<&str>, target: Option<&str>) -> an
     Ok(())
 }
 
-/// Gives what is held under a name to its owners, and tells who got how much.
+/// Gives what is held under a name to its owners, and tells who got how much; returns how much stays because its
+/// tier does not take it.
 fn move_on(
     root: &Root<OsDisk>,
     plan: &Plan,
     name: &Name,
     out: &mut impl Write,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     let (tier, id) = (name.tier(), name.target());
-    let done = offline::reroute(root, plan, name, now)
+    let mut done = offline::reroute(root, plan, name, now)
         .with_context(|| format!("what is held for {id} in {tier}"))?;
+    if let Some(own) = done.moved.remove(id) {
+        eprintln!("{own} samples for {id} in {tier} are its own, and stay with it");
+    }
     for (to, samples) in &done.moved {
         writeln!(out, "{tier}\t{id}\t{to}\t{samples}")?;
     }
     for (reason, samples) in &done.shed {
         writeln!(out, "{tier}\t{id}\tnobody: {reason}\t{samples}")?;
     }
-    Ok(())
+    if done.left > 0 {
+        eprintln!("tier {tier:?} speaks another protocol now: {} samples for {id} stay", done.left);
+    }
+    Ok(done.left)
 }
 
 fn now() -> Now {

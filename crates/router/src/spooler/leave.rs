@@ -134,6 +134,7 @@ impl<D: Disk> Entry<D> {
     fn take_back(&mut self, shared: &Shared) {
         self.take_word(shared);
         self.spool.rewind();
+        self.is_barred = false;
         if let Some(link) = &self.target.link {
             let _pass = shared.gate.pass();
             // Of a record that has left in part, all comes again.

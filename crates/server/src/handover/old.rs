@@ -18,7 +18,7 @@ use coco_router::handover::{HandedClient, HandedRecord, Piece};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Past, SocketSet, VARIABLE,
+    KeptWord, Past, SocketSet, VARIABLE,
     channel::{Channel, VERSION, Word},
     name_of,
 };
@@ -136,7 +136,8 @@ fn prepare(stream: UnixStream, sockets: &SocketSet, past: &Past) -> Result<Chann
         let word = Word::Socket { protocol, host, port: address.port };
         channel.send(&word, b"", Some(socket.as_fd())).map_err(failed)?;
     }
-    let word = Word::Prepare { upgrades: past.upgrades, rings: past.rings.clone() };
+    let (upgrades, rings) = (past.upgrades, past.rings.clone());
+    let word = Word::Prepare { upgrades, rings, kept: past.kept.as_ref().map(KeptWord::new) };
     channel.send(&word, &past.history, None).map_err(failed)?;
     match channel.receive() {
         Ok(Some(message)) if message.word == Word::Ready => Ok(channel),
