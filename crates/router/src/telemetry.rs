@@ -49,6 +49,7 @@ metrics_list! {
     TIER_ROUTED = "coco_tier_routed", "Samples given to the tier, by the number of owners that each had.";
     OFFERED = "coco_target_offered", "Samples that fell to the target.";
     SENT = "coco_target_sent", "Samples handed to the kernel, or stored by an embedded target.";
+    CANARIES = "coco_target_canaries", "Of the samples that fell to the target, canaries that were looked for.";
     RESENT = "coco_target_resent", "Samples written again because a connection broke; they count as sent once.";
     TO_DISK = "coco_target_to_disk", "Samples for the target that were moved to disk.";
     REPLAYED = "coco_target_replayed", "Of the samples sent, those that came from disk.";

@@ -56,8 +56,8 @@ pub struct CanarySeen {
 pub(crate) enum Found {
     /// It got no owner.
     Nowhere(CanaryFate),
-    /// It was appended to the chunk of the target in this slot.
-    Appended(usize),
+    /// It was appended to the chunk of the target in this slot, as so many samples.
+    Appended(usize, u64),
     /// It fell to the target in this slot, which it cannot be sent to.
     Unsendable(usize),
 }
@@ -126,10 +126,15 @@ impl Canaries {
     pub(crate) fn note(&self, listener: &Listener, routes: &Routes, found: &[Found]) {
         let mut inner = self.lock();
         for found in found {
+            if let Found::Appended(slot, samples) = found
+                && let Some(target) = routes.targets.get(*slot)
+            {
+                target.meters.canaries.add(*samples);
+            }
             let place = |slot: &usize| routes.targets.get(*slot).map(|target| place_of(target));
             let (place, fate) = match found {
                 Found::Nowhere(fate) => (None, Some(*fate)),
-                Found::Appended(slot) => (place(slot), None),
+                Found::Appended(slot, _) => (place(slot), None),
                 Found::Unsendable(slot) => (place(slot), Some(CanaryFate::Shed)),
             };
             if inner.trails.len() < COPIES_MAX {

@@ -23,6 +23,8 @@ pub struct TargetFates {
     pub state_seconds: u64,
     /// Copies that fell to it.
     pub offered: u64,
+    /// Of those, canaries that were looked for: they tell about nobody's traffic.
+    pub canaries: u64,
     /// Handed to the kernel, or stored.
     pub sent: u64,
     /// Waiting in its queue.
@@ -84,6 +86,7 @@ impl TargetFates {
             state: row.state(),
             state_seconds: row.state_since().as_secs(),
             offered: meters.offered.get(),
+            canaries: meters.canaries.get(),
             sent: meters.sent.get(),
             queued: held.queued,
             queued_bytes: held.queued_bytes,

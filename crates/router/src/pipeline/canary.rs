@@ -88,9 +88,10 @@ impl Pipeline {
         let work = &mut self.work;
         let found = &mut work.canaries;
         let first = found.len();
-        let appended =
-            (0..).zip(before.open).filter(|(slot, open)| work.outlet.samples(*slot) > *open);
-        found.extend(appended.map(|(slot, _)| Found::Appended(slot)));
+        let more =
+            (0..).zip(before.open).map(|(slot, open)| (slot, work.outlet.samples(slot) - open));
+        let appended = more.filter(|(_, samples)| *samples > 0);
+        found.extend(appended.map(|(slot, samples)| Found::Appended(slot, samples)));
         let unsendable = work.unsendable.get(before.unsendable..).unwrap_or_default();
         found.extend(unsendable.iter().map(|(slot, _)| Found::Unsendable(*slot)));
         if found.len() > first {

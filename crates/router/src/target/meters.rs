@@ -11,6 +11,8 @@ use crate::{
 pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
+    /// Of those offered: canaries that were looked for.
+    pub(crate) canaries: Counter,
     pub(crate) resent: Counter,
     /// Moved to disk; of those sent, and of those shed, what came from there.
     pub(crate) to_disk: Counter,
@@ -45,6 +47,7 @@ impl Meters {
         Self {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
+            canaries: counter(telemetry::CANARIES),
             resent: counter(telemetry::RESENT),
             to_disk: counter(telemetry::TO_DISK),
             replayed: counter(telemetry::REPLAYED),

@@ -19,6 +19,7 @@ pub(in crate::api) fn counters(api: &Api) -> Value {
             "rejected": samples.filtered,
         },
         "send": send(&ledger),
+        "canaries": canaries(&ledger),
         "queues": { "raw": 0, "filtered": sum(&ledger, |t| t.queued + t.in_flight) },
         "lookup": object(handle.lookups().into_iter().map(|(tier, count)| (tier, count.into()))),
         "errors": errors(&ledger),
@@ -83,6 +84,15 @@ fn send(ledger: &Ledger) -> Value {
     }
     send.insert("total".to_owned(), sum(ledger, |target| target.sent).into());
     Value::Object(send)
+}
+
+/// Of what fell to each target, canaries; only those that had one.
+fn canaries(ledger: &Ledger) -> Value {
+    let mut canaries = Map::new();
+    for target in targets(ledger).filter(|target| target.canaries > 0) {
+        join(&mut canaries, &target.label, target.canaries, u64::wrapping_add);
+    }
+    Value::Object(canaries)
 }
 
 /// The names of Coco 1.x, of which some mean the same here.

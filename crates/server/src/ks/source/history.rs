@@ -66,6 +66,7 @@ pub(crate) fn names(what: What, options: &Options) -> Vec<String> {
         // With what ends alike, to tell apart what the ledger has of them.
         format!("coco.send.{}{targets}", if target.is_some() { "*" } else { "" }),
         format!("coco.ledger.*.{targets}.offered"),
+        format!("coco.canaries.{targets}"),
         format!("coco.target.{targets}.state"),
     ];
     match (what, target) {
@@ -150,14 +151,15 @@ impl Readings {
             false => offered.get(name),
         };
         let series = self.shown(of, options).0.into_iter().filter_map(|(name, values)| {
+            let without = |values: &Column| self.without_canaries(&name, values);
             let (values, due) = match of {
-                What::Errors => (values, None),
-                What::Send => (values, due(&name)),
+                What::Errors => (values.clone(), None),
+                What::Send => (without(values), due(&name).map(without)),
                 // A Coco of an older version does not tell what it sheds of a target.
-                What::Shed => (shed.get(name.as_str())?, due(&name)),
+                What::Shed => (shed.get(name.as_str())?.clone(), due(&name).map(without)),
             };
             let closed_since = self.closed_since(&name);
-            let (rates, due) = (self.rates(values), due.map(|due| self.rates(due)));
+            let (rates, due) = (self.rates(&values), due.map(|due| self.rates(&due)));
             Some(Series { name, rates, due, closed_since })
         });
         series.collect()
@@ -185,6 +187,24 @@ impl Readings {
         let all = self.columns.iter();
         all.filter_map(|(name, values)| Some((shown(of, options, name)?, values)))
             .partition(|(name, values)| !self.is_gone(name, values))
+    }
+
+    /// What a target was given or sent but for canaries: these are asked for, and no traffic. One that
+    /// waits is counted before it is sent, so what is left never goes back.
+    fn without_canaries(&self, target: &str, values: &Column) -> Column {
+        let Some(canaries) = self.columns.get(&format!("canaries.{target}")) else {
+            return values.clone();
+        };
+        let mut last = None;
+        let left = |((&time, value), canaries): ((&f64, &Option<f64>), &Option<f64>)| {
+            let (value, life) = ((*value)?, self.life(time));
+            let went_on = last.filter(|(had, before, _)| *had == life && *before <= value);
+            let least = went_on.map_or(0.0, |(_, _, left)| left);
+            let left = (value - canaries.unwrap_or_default()).max(least);
+            last = Some((life, value, left));
+            Some(left)
+        };
+        self.times.iter().zip(values).zip(canaries).map(left).collect()
     }
 
     fn rates(&self, values: &[Option<f64>]) -> Rates {
@@ -312,6 +332,28 @@ mod tests {
         assert_eq!(first.rates.rates[0].value, 7.0);
         let asked = names(What::Send, &options("--target a:1"));
         assert!(asked.contains(&"coco.send.*a:1*".to_owned()), "{asked:?}");
+    }
+
+    #[test]
+    fn canaries_are_no_traffic() {
+        let json = json!({
+            "interval": 10, "now": 61.0, "times": [0, 10, 20, 30, 40, 50, 60], "resets": [45],
+            "series": {
+                "coco.send.a:1": [0, 10, 20, 31, 43, 0, 1],
+                // The third one waits while it is counted; each process counts anew.
+                "coco.canaries.a:1": [null, null, null, 2, 3, null, 1],
+                "coco.send.b:1": [0, 0, 1, 1, 2, 0, 0],
+                "coco.canaries.b:1": [null, 1, 1, 2, 2, null, null],
+                "coco.ledger.t.a:1.offered": [0, 10, 20, 32, 43, 0, 1],
+                "coco.ledger.t.b:1.offered": [0, 1, 1, 2, 2, 0, 0],
+            },
+        });
+        let data = data(&json, What::Send, &options("")).unwrap();
+        let values = |rates: &Rates| rates.rates.iter().map(|rate| rate.value).collect::<Vec<_>>();
+        assert_eq!(values(&data.series[0].rates), [1.0, 1.0, 0.9, 1.1, 0.0]);
+        assert_eq!(values(data.series[0].due.as_ref().unwrap()), [1.0, 1.0, 1.0, 1.0, 0.0]);
+        assert_eq!(values(&data.series[1].rates), [0.0; 5]);
+        assert_eq!(values(data.series[1].due.as_ref().unwrap()), [0.0; 5]);
     }
 
     #[test]
