@@ -1,10 +1,14 @@
 //! What is read from the answer of a router.
 
 use clap::Parser;
+use coco_checks::Grade;
 use serde_json::json;
 
 use super::*;
-use crate::ks::args::Old;
+use crate::ks::{
+    args::{Ks, Old},
+    findings::Findings,
+};
 
 fn options(line: &str) -> Options {
     Old::try_parse_from(format!("x {line}").trim().split(' ')).unwrap().options
@@ -105,6 +109,45 @@ fn a_target_is_closed_for_as_long_as_its_newest_states_say_so() {
         (json!([6, 6, 6, 6, 6]), None),
     ] {
         assert_eq!(since(states.clone()), closed_since, "{states}");
+    }
+}
+
+#[test]
+fn only_a_closed_target_with_something_due_is_silent() {
+    let grade = |what, state: Value, offered: Value, sent: Value| {
+        let json = json!({
+            "interval": 10, "now": 61.0, "times": [0, 10, 20, 30, 40, 50, 60],
+            "series": {
+                "coco.send.a:1": sent, "coco.target.a:1.state": state,
+                "coco.ledger.t.a:1.offered": offered, "coco.filter.accepted": [0, 5, 10, 15, 20, 25, 30],
+            },
+        });
+        let args = Ks { what, options: options("") };
+        Findings::of(&args, data(&json, what, &args.options).unwrap()).grade()
+    };
+    let all = |n: u32| Value::from(vec![n; 7]);
+    let seldom = json!([3, 3, 3, 3, 3, 4, 4]);
+    for (what_it_is, state, offered, sent, is_silent) in [
+        ("down, and something is due", all(4), seldom.clone(), all(3), true),
+        ("connecting, and something is due", all(0), seldom.clone(), all(3), true),
+        ("up, and it may be sent yet", all(1), seldom.clone(), all(3), false),
+        ("idle", all(0), all(3), all(3), false),
+        ("down, and only probed", all(4), all(3), all(3), false),
+        ("removed", all(3), seldom.clone(), all(3), false),
+        (
+            "new",
+            json!([null, null, null, null, null, 0, 0]),
+            json!([null, null, null, null, null, 0, 4]),
+            json!([null, null, null, null, null, 0, 0]),
+            false,
+        ),
+        ("just gone down", json!([1, 1, 1, 1, 1, 5, 4]), seldom, all(3), false),
+    ] {
+        for what in [What::Send, What::Errors] {
+            let found = grade(what, state.clone(), offered.clone(), sent.clone());
+            let wanted = if is_silent { Grade::Critical } else { Grade::Unknown };
+            assert_eq!(found, wanted, "{what_it_is}: {what:?}");
+        }
     }
 }
 
