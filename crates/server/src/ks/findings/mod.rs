@@ -131,8 +131,9 @@ impl Findings {
         for finding in &self.series {
             say(format!("{}: {}", finding.grade, finding.text));
             if let Some(c) = finding.comparison() {
-                let p = probability(c.p_independent);
-                say(format!("  p if independent {p}, autocorrelation {:.2}", c.rho));
+                let [p, least] = [c.p_independent, c.least_p].map(probability);
+                let rho = format!("autocorrelation {:.2}, with which p is {least} at least", c.rho);
+                say(format!("  p if independent {p}, {rho}"));
             }
             for (half, values) in
                 [("before", &finding.halves.before), ("after", &finding.halves.after)]
