@@ -296,3 +296,15 @@ fn what_the_commands_for_a_spool_do_not_do_is_said() {
     coco.stop();
     assert_eq!(run(&["verify"]), (Some(0), String::new(), String::new()));
 }
+
+#[test]
+fn what_is_on_disk_goes_to_new_owners_that_speak_another_protocol_of_graphite() {
+    let (dir, sink) = (folder(), LineSink::start());
+    let spool = format!("{}on_change = \"reroute\"\n", spool_in(dir.path()));
+    let coco = with_lines_on_disk(&config(&spool, &tier("g", "graphite-pickle", "a", free_port())));
+    coco.reload(&config(&spool, &tier("g", "graphite", "b", sink.address().port())));
+    wait_until("all lines", SOON, || sink.count() == COUNT);
+    wait_for_spooled(&coco, 0);
+    assert_eq!(sink.values("a.name"), (0..COUNT).collect::<Vec<_>>());
+    assert_eq!(coco.stop().ledger.shed_in_all(), 0);
+}
