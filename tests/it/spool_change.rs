@@ -161,8 +161,11 @@ fn a_reload_to_another_protocol_loses_nothing_that_is_on_disk() {
     coco.rewrite(&with(&other));
     refused(&coco);
     wait_for_spooled(&coco, 2 * COUNT as u64);
-    // Under another id: the new targets are no owners of it.
+    // It is back at the same address.
     coco.reload(&start);
+    wait_until("its spool", SOON, || coco.log().contains("its spool goes on tier="));
+    assert!(!coco.log().contains("at another address"), "{}", coco.log());
+    // Under another id: the new targets are no owners of it.
     coco.reload(&with(&tier("g", "collectd", "b", port)));
     wait_for_spooled(&coco, 2 * COUNT as u64);
     assert_eq!(coco.stop().ledger.shed_in_all(), 0);
@@ -236,4 +239,72 @@ fn the_torn_end_that_a_crash_leaves_is_told_of_and_counted() {
     let row = format!("coco_spool_damaged_bytes_total{{tier=\"g\",target=\"{name}\"}} {bytes}\n");
     assert!(metrics.contains(&row), "{metrics}");
     coco.stop();
+}
+
+#[test]
+fn what_the_commands_for_a_spool_do_not_do_is_said() {
+    let (dir, port) = (folder(), free_port());
+    let text = |output: &Output| {
+        let [out, error] = [&output.stdout, &output.stderr].map(|t| String::from_utf8_lossy(t));
+        (output.status.code(), out.into_owned(), error.into_owned())
+    };
+    let run = |words: &[&str]| text(&spool(dir.path(), words));
+    let before = config(&spool_in(dir.path()), &tier("g", "graphite", "a", port));
+    let other = folder();
+    let file = other.path().join("coco.toml");
+    fs::write(&file, &before).unwrap();
+    for directory in [dir.path().to_owned(), dir.path().join("none")] {
+        let reroute = ["reroute", "--config", file.to_str().unwrap()];
+        for words in [&["ls"][..], &["verify"], &reroute] {
+            let (status, out, error) = text(&spool(&directory, words));
+            assert_eq!((status, out.as_str()), (Some(1), ""), "{error}");
+            assert!(error.contains("is no spool") || error.contains("No such file"), "{error}");
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something was made in it");
+    let coco = with_lines_on_disk(&before);
+    let (status, _, error) = run(&["drop", "nosuch"]);
+    assert_eq!(status, Some(1));
+    assert!(
+        error.contains("there is no folder nosuch; `ls` names those that there are"),
+        "{error}"
+    );
+    coco.stop();
+
+    let reroute = |text: &str, more: &[&str]| {
+        fs::write(&file, text).unwrap();
+        run(&[&["reroute", "--config", file.to_str().unwrap()], more].concat())
+    };
+    let header = "tier\tfrom\tto\tsamples\n";
+    let (status, out, error) = reroute(&before, &["--target", "a"]);
+    assert_eq!((status, out.as_str()), (Some(0), header));
+    assert!(error.contains("2000 samples for a in g are its own, and stay with it"), "{error}");
+    let none = config(&spool_in(dir.path()), "[tiers.g]\nprotocol = \"graphite\"\ntargets = []\n");
+    let (status, out, error) = reroute(&none, &[]);
+    assert_eq!((status, out.as_str()), (Some(3), header));
+    assert!(
+        error.contains("tier \"g\" has no targets in the configuration: 2000 samples"),
+        "{error}"
+    );
+    assert!(error.contains("2000 samples stay where they are"), "{error}");
+    assert_kept(dir.path(), "g", "a");
+
+    let sink = LineSink::start_on(port);
+    let coco = Coco::start(&before);
+    wait_until("all lines", SOON, || sink.count() == COUNT);
+    wait_for_spooled(&coco, 0);
+    coco.stop();
+    assert_eq!(run(&["verify"]), (Some(0), String::new(), String::new()));
+}
+
+#[test]
+fn what_is_on_disk_goes_to_new_owners_that_speak_another_protocol_of_graphite() {
+    let (dir, sink) = (folder(), LineSink::start());
+    let spool = format!("{}on_change = \"reroute\"\n", spool_in(dir.path()));
+    let coco = with_lines_on_disk(&config(&spool, &tier("g", "graphite-pickle", "a", free_port())));
+    coco.reload(&config(&spool, &tier("g", "graphite", "b", sink.address().port())));
+    wait_until("all lines", SOON, || sink.count() == COUNT);
+    wait_for_spooled(&coco, 0);
+    assert_eq!(sink.values("a.name"), (0..COUNT).collect::<Vec<_>>());
+    assert_eq!(coco.stop().ledger.shed_in_all(), 0);
 }

@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Context;
 use coco_router::{offline, plan::Plan};
-use coco_spool::{Budget, Listing, Name, Now, Root, disk::OsDisk};
+use coco_spool::{
+    Budget, Listing, Name, Now, Root, Verdict,
+    disk::{LOCK_FILE, OsDisk},
+};
 
 use crate::{
     NotAsAsked,
@@ -53,9 +56,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn ls(directory: &Path) -> anyhow::Result<()> {
+    is_spool(directory)?;
+    let listings = coco_spool::ls(&OsDisk, directory)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "folder\ttier\ttarget\tsamples\tbytes\toldest_unix_ms")?;
-    for listing in coco_spool::ls(&OsDisk, directory)? {
+    for listing in listings {
         let (tier, target) = names(listing.name.as_ref());
         let oldest = listing.oldest_ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string());
         let (folder, samples, bytes) = (listing.folder, listing.samples, listing.bytes);
@@ -64,10 +69,24 @@ fn ls(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A folder in which no Coco has been looks as if nothing were held.
+fn is_spool(directory: &Path) -> anyhow::Result<()> {
+    if !directory.join(LOCK_FILE).exists() && coco_spool::ls(&OsDisk, directory)?.is_empty() {
+        anyhow::bail!(
+            "this is no spool: it should be the `directory` of [spool] in the configuration"
+        );
+    }
+    Ok(())
+}
+
 fn verify(directory: &Path) -> anyhow::Result<()> {
+    is_spool(directory)?;
+    let verdicts = coco_spool::verify(&OsDisk, directory)?;
     let mut out = std::io::stdout().lock();
     let mut damaged = 0;
-    for verdict in coco_spool::verify(&OsDisk, directory)? {
+    // One that is empty tells no name, and there is nothing to say of it.
+    let is_told = |verdict: &Verdict| verdict.name.is_some() || !verdict.damage.is_empty();
+    for verdict in verdicts.into_iter().filter(is_told) {
         let (tier, target) = names(verdict.name.as_ref());
         let (folder, records, samples) = (verdict.folder, verdict.records, verdict.samples);
         writeln!(out, "{folder}\t{tier}\t{target}\t{records} records\t{samples} samples")?;
@@ -119,6 +138,10 @@ fn open(directory: &Path) -> anyhow::Result<Root<OsDisk>> {
 }
 
 fn drop_folder(directory: &Path, folder: &str) -> anyhow::Result<()> {
+    let folders = coco_spool::ls(&OsDisk, directory)?;
+    if !folders.iter().any(|listing| listing.folder == folder) {
+        anyhow::bail!("there is no folder {folder}; `ls` names those that there are");
+    }
     let root = open(directory)?;
     root.remove(folder).with_context(|| format!("folder {folder}"))
 }
@@ -130,6 +153,7 @@ fn reroute(
     tier: Option<&str>,
     target: Option<&str>,
 ) -> anyhow::Result<()> {
+    is_spool(directory)?;
     let root = open(directory)?;
     let listings = coco_spool::ls(&OsDisk, directory)?;
     is_held(&listings, tier, target)?;

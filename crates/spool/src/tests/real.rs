@@ -134,3 +134,32 @@ fn fill_and_shed(path: &Path, shedding: Config) {
     assert!(spool.counts().shed.disk_full > 0, "{:?}", spool.counts());
     assert_eq!(read_all(&mut spool), base + 10_000);
 }
+
+#[test]
+fn files_that_somebody_takes_away_are_lost_and_counted_and_the_folder_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = root(folder.path()).unwrap().spool(&name(), config(), at(0)).unwrap();
+    let target = folder.path().join(name().digest().to_string());
+    for n in 0..100 {
+        spool.append(at(n), &[record(&payload(n), 1)]).unwrap();
+    }
+    fs::remove_dir_all(&target).unwrap();
+    // What is written before anybody looks goes the same way.
+    spool.append(at(100), &[record(&payload(100), 1)]).unwrap();
+    let mut batch = Batch::default();
+    spool.read(1 << 20, &mut batch).unwrap();
+    assert!(batch.is_empty());
+    assert_eq!((spool.held().samples, spool.counts().shed.corrupt), (0, 101));
+    spool.append(at(101), &[record(&payload(101), 1)]).unwrap();
+    assert_eq!(read_all(&mut spool), 102);
+    assert_eq!(spool.counts().residual(&spool.held()), 0);
+    assert!(target.is_dir());
+
+    // Nothing is being written then.
+    spool.tick(at(100_000));
+    fs::remove_dir_all(&target).unwrap();
+    spool.append(at(100_001), &[record(&payload(102), 1)]).unwrap();
+    assert_eq!(read_all(&mut spool), 103);
+    assert_eq!(spool.counts().residual(&spool.held()), 0);
+    spool.close().1.unwrap();
+}
