@@ -1,27 +1,25 @@
-//! What is on disk when a process hands over: the next one must find it, and be able to send it.
+//! Where a process that hands over keeps what waits: the next one must find it, and be able to send it.
+//!
+//! By the plan, not by what is on disk at the moment: until the old process has ended, any target may give the
+//! disk what it holds.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::{
-    plan::{Plan, TargetProtocol},
+    plan::{OnFull, Plan, TargetProtocol},
     shared::Shared,
-    target::Target,
 };
 
-/// What a process has on disk, or is about to put there.
+/// Where a process keeps what waits, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Folder of all spools.
     pub directory: PathBuf,
-    /// Samples.
-    pub samples: u64,
-    /// The tiers that they are for, and what their targets speak.
-    pub tiers: BTreeMap<String, TargetProtocol>,
+    /// The tiers that spool, with what their targets speak; one with targets that were taken out and have not got
+    /// all that they are due may be there in another protocol too.
+    pub tiers: Vec<(String, TargetProtocol)>,
 }
 
 /// What is on disk would stay there for good.
@@ -29,65 +27,61 @@ pub struct Kept {
 pub enum Astray {
     /// Nobody would look for it.
     #[error(
-        "{samples} samples are on disk in {}, or on their way there, and `[spool]` has another directory now, or is \
-         gone: change that when nothing is on disk any more, or stop coco and move the folder",
-        directory.display()
+        "`[spool]` has another directory now, or is gone, and what waits is kept in {}: that takes a restart, and \
+         what is there then is to be moved by hand",
+        .0.display()
     )]
-    Elsewhere {
-        /// Where it is.
-        directory: PathBuf,
-        /// How much it is.
-        samples: u64,
-    },
+    Elsewhere(PathBuf),
     /// It is for targets of another protocol.
     #[error(
-        "what is on disk for tier {0} is in the protocol that it had: give a tier with another protocol another name"
+        "what is on disk for tier {0}, or goes there, is in the protocol that it had: give a tier with another \
+         protocol another name"
     )]
     Protocol(String),
+    /// Nobody would read it.
+    #[error(
+        "tier {0} does not spool any more, and what is on disk for it would stay there: reload that first"
+    )]
+    NoSpool(String),
 }
 
 impl Kept {
-    /// What these targets hold on disk; `None` if that is nothing.
+    /// What this process keeps; `None` if it has no spool.
     pub(super) fn of(plan: &Plan, shared: &Shared) -> Option<Self> {
         let directory = plan.spool.as_ref()?.directory.clone();
-        let mut kept = Self { directory, samples: 0, tiers: BTreeMap::new() };
+        let spooling = plan.tiers.iter().filter(|tier| tier.on_full == OnFull::Spool);
+        let mut kept: Vec<_> = spooling.map(|tier| (tier.name.clone(), tier.protocol)).collect();
         for target in shared.roll.load().holders() {
-            let samples = spools(target);
-            if samples > 0 {
-                kept.samples += samples;
-                kept.tiers.insert(target.tier.clone(), target.protocol);
+            let of = (target.tier.clone(), target.protocol);
+            if target.link.as_ref().is_some_and(|link| link.held() > 0) && !kept.contains(&of) {
+                kept.push(of);
             }
         }
-        (kept.samples > 0).then_some(kept)
+        Some(Self { directory, tiers: kept })
     }
 
-    /// Whether a process with this plan goes on with all of it.
+    /// Whether a process with this plan goes on with it. What is kept for a tier that is gone may stay: it is told
+    /// of at the start.
     ///
     /// # Errors
-    /// [`Astray`]: it would leave some.
+    /// [`Astray`]: some would stay there unsaid.
     pub fn goes_on_with(&self, plan: &Plan) -> Result<(), Astray> {
         let is_here = |next: &Path| {
             let real = |path: &Path| path.canonicalize().ok();
             next == self.directory || real(next).is_some_and(|at| Some(at) == real(&self.directory))
         };
         if !plan.spool.as_ref().is_some_and(|next| is_here(&next.directory)) {
-            let (directory, samples) = (self.directory.clone(), self.samples);
-            return Err(Astray::Elsewhere { directory, samples });
+            return Err(Astray::Elsewhere(self.directory.clone()));
         }
-        let is_refused = |(name, protocol): &(&String, &TargetProtocol)| {
-            let mut tiers = plan.tiers.iter().filter(|tier| tier.name == **name);
-            tiers.any(|tier| !tier.protocol.carries_all_of(**protocol))
-        };
-        match self.tiers.iter().find(is_refused) {
-            Some((name, _)) => Err(Astray::Protocol(name.clone())),
-            None => Ok(()),
+        for (name, protocol) in &self.tiers {
+            let Some(tier) = plan.tiers.iter().find(|tier| tier.name == *name) else { continue };
+            if !tier.protocol.carries_all_of(*protocol) {
+                return Err(Astray::Protocol(name.clone()));
+            }
+            if tier.on_full != OnFull::Spool {
+                return Err(Astray::NoSpool(name.clone()));
+            }
         }
+        Ok(())
     }
-}
-
-/// Samples of a target on disk, and in a queue that goes there.
-fn spools(target: &Target) -> u64 {
-    let Some(link) = &target.link else { return 0 };
-    let queued = if target.queue.is_spooling() { target.queue.held().queued } else { 0 };
-    link.held() + queued
 }

@@ -41,7 +41,7 @@ pub(crate) const CLIENTS_MAX: Duration = Duration::from_secs(20);
 pub struct Holding<'a> {
     /// Copies of the sockets, in the order of the plan.
     pub sockets: Vec<HandedSocket>,
-    /// What is on disk, if anything is.
+    /// What is on disk or may go there, if there is a spool.
     pub kept: Option<Kept>,
     _reloading: MutexGuard<'a, ()>,
 }

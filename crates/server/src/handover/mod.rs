@@ -15,7 +15,7 @@ mod channel;
 mod new;
 mod old;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use coco_router::{
     handover::Kept,
@@ -69,38 +69,36 @@ pub(crate) struct Past {
     pub(crate) upgrades: u64,
     /// The tiers that have a ring.
     pub(crate) rings: Vec<String>,
-    /// What is on disk, if anything is.
+    /// What is on disk or may go there, if there is a spool.
     pub(crate) kept: Option<Kept>,
     /// Its numbers, as [`crate::history::History`] writes them; empty if there are none.
     pub(crate) history: Vec<u8>,
 }
 
-/// What is on disk, as it is told.
+/// What is on disk or may go there, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct KeptWord {
     directory: PathBuf,
-    samples: u64,
-    /// The protocol of each tier, as the configuration writes it.
-    tiers: BTreeMap<String, String>,
+    /// Tiers, and the protocol of each as the configuration writes it.
+    tiers: Vec<(String, String)>,
 }
 
 impl KeptWord {
     fn new(kept: &Kept) -> Self {
-        let name = |(tier, protocol): (&String, &TargetProtocol)| {
+        let name = |(tier, protocol): &(String, TargetProtocol)| {
             (tier.clone(), protocol_name(*protocol).to_owned())
         };
         let tiers = kept.tiers.iter().map(name).collect();
-        Self { directory: kept.directory.clone(), samples: kept.samples, tiers }
+        Self { directory: kept.directory.clone(), tiers }
     }
 
     fn kept(self) -> Kept {
-        let Self { directory, samples, tiers } = self;
         let known = [TargetProtocol::Collectd, TargetProtocol::LineTcp, TargetProtocol::Pickle];
         let read = |(tier, name): (String, String)| {
             let protocol = known.into_iter().find(|known| protocol_name(*known) == name);
             protocol.map(|protocol| (tier, protocol))
         };
-        Kept { directory, samples, tiers: tiers.into_iter().filter_map(read).collect() }
+        Kept { directory: self.directory, tiers: self.tiers.into_iter().filter_map(read).collect() }
     }
 }
 

@@ -198,7 +198,6 @@ mod tests {
         let rings = vec!["carbon".to_owned()];
         let kept = Kept {
             directory: "/a".into(),
-            samples: 7,
             tiers: [("carbon".to_owned(), TargetProtocol::Pickle)].into(),
         };
         let word = Word::Prepare { upgrades: 3, rings, kept: Some(KeptWord::new(&kept)) };
