@@ -1,0 +1,373 @@
+//! The stages of `deploy/pipeline` with a router of a few files: what they do when something beside it goes wrong.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::ExitStatusExt,
+    },
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use coco_tests::{
+    coco::root,
+    process::{Signal, folder, program},
+};
+use tempfile::TempDir;
+
+/// Answers as the API does, from files. `HERE` is the folder of the test.
+const CURL: &str = r#"#!/bin/bash
+for url; do :; done
+case $url in
+  */debug/vars) cat HERE/vars ;;
+  */debug/history*) echo '{"interval": 0.2}' ;;
+  */reload) . HERE/on_reload; cat HERE/etc/coco.toml > HERE/in_force ;;
+esac
+"#;
+
+/// Notes what it is asked, and answers as the test has it.
+const COCO: &str = r#"#!/bin/bash
+case "$*" in
+  *--bogus*) exit 3 ;;
+  *--help*) exit 0 ;;
+  check*--against*) exit "$(cat HERE/against)" ;;
+  verify*--save*) [[ $* =~ --save\ ([^ ]+) ]]; echo numbers > "${BASH_REMATCH[1]}" ;;
+  verify*) echo "$*" >> HERE/asked; . HERE/on_verify ;;
+esac
+"#;
+
+/// The new process is there when the package is.
+const DPKG: &str = r#"#!/bin/bash
+for file; do :; done
+count=$(($(wc -l < HERE/upgrades) + 1))
+echo >> HERE/upgrades
+version=$(cat "$file")
+. HERE/on_dpkg
+echo '{"process": {"pid": 10'$count', "start_time": 5, "upgrades": '$count', "version": "'$version'"},
+  "coco": {"process": {"upgrade_failures": 0, "last_reload": 0}}}' > HERE/vars
+"#;
+
+/// Another process of the same version answers from now on.
+const ANEW: &str =
+    "sed -i 's/\"pid\": 10/\"pid\": 20/; s/\"upgrades\": ./\"upgrades\": 0/' HERE/vars\n";
+
+/// What the stages call on their own machine.
+const TOOLS: [&str; 10] =
+    ["curl", "jq", "xargs", "mktemp", "date", "cat", "rm", "cmp", "sleep", "sha256sum"];
+
+/// One router that is this machine, with versions 1.0, which runs, and 2.0.
+struct Alone {
+    dir: TempDir,
+}
+
+impl Alone {
+    fn new() -> Self {
+        let alone = Self { dir: folder() };
+        for name in ["bin", "etc", "opt/releases/1.0", "opt/releases/2.0"] {
+            fs::create_dir_all(alone.path(name)).unwrap();
+        }
+        for (name, text) in [("curl", CURL), ("coco", COCO), ("dpkg", DPKG)] {
+            alone.program(&format!("bin/{name}"), text);
+        }
+        for version in ["1.0", "2.0"] {
+            alone.program(&format!("opt/releases/{version}/coco"), "#!/bin/sh\n");
+            alone.write(&format!("opt/releases/{version}/coco.deb"), version);
+        }
+        for name in ["asked", "upgrades", "on_verify", "on_dpkg", "on_reload"] {
+            alone.write(name, "");
+        }
+        alone.write("against", "0");
+        alone.write("etc/coco.toml", "old");
+        alone.write("in_force", "old");
+        alone.write("new.toml", "new");
+        symlink("releases/1.0", alone.path("opt/current")).unwrap();
+        let install =
+            format!("{} {}", alone.text("bin/dpkg"), alone.text("opt/releases/1.0/coco.deb"));
+        assert!(Command::new("bash").args(["-c", &install]).status().unwrap().success());
+        alone
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let text = text.replace("HERE", &self.dir.path().display().to_string());
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn program(&self, name: &str, text: &str) {
+        self.write(name, text);
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Runs a stage with these variables; how it ended, and what it has said.
+    fn run(&self, words: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
+        let path = format!("{}:{}", self.text("bin"), std::env::var("PATH").unwrap_or_default());
+        let output = Command::new(root().join("deploy/pipeline").join(words[0]))
+            .args(&words[1..])
+            .current_dir(self.dir.path())
+            .env("PATH", path)
+            .env("COCO", self.path("bin/coco"))
+            .env("COCO_ROUTERS", "router-1")
+            .env("COCO_RUN", "")
+            .env("COCO_HOME", self.path("opt"))
+            .env("COCO_CONFIG", self.path("etc/coco.toml"))
+            .env("COCO_VERIFY_SECONDS", "5")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .expect("bash starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        eprintln!("STAGE {words:?} {variables:?} {}\n{said}", output.status);
+        (output, said)
+    }
+
+    #[track_caller]
+    fn stage_with(&self, words: &[&str], variables: &[(&str, &str)], status: i32, why: &str) {
+        let (output, said) = self.run(words, variables);
+        assert_eq!(output.status.code(), Some(status), "{words:?} {variables:?}: {said}");
+        assert!(said.contains(why), "{words:?} {variables:?}: {said}");
+        assert!(!self.path("opt/lock").exists(), "{words:?}: it leaves its lock");
+    }
+
+    #[track_caller]
+    fn stage(&self, words: &[&str], status: i32, why: &str) {
+        self.stage_with(words, &[], status, why);
+    }
+
+    /// Runs a stage that is ended by a signal; the last thing that it says has these words.
+    #[track_caller]
+    fn ends(&self, words: &[&str], why: &[&str]) {
+        let (output, said) = self.run(words, &[]);
+        assert_eq!(output.status.signal(), Some(Signal::SIGTERM as i32), "{words:?}: {said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(why.iter().all(|why| last.contains(why)), "{words:?}: {said}");
+        assert!(!self.path("opt/lock").exists(), "{words:?}: it leaves its lock");
+    }
+
+    #[track_caller]
+    fn runs(&self, version: &str) {
+        let vars = self.read("vars");
+        assert!(vars.contains(&format!("\"version\": \"{version}\"")), "{vars}");
+        let current = fs::read_link(self.path("opt/current")).unwrap();
+        assert_eq!(current, PathBuf::from(format!("releases/{version}")));
+    }
+
+    /// What is on the router, and what it has read.
+    #[track_caller]
+    fn has_config(&self, text: &str) {
+        assert_eq!([self.read("etc/coco.toml"), self.read("in_force")], [text, text]);
+    }
+}
+
+#[test]
+fn a_setting_that_is_no_number_or_no_option_is_refused_before_anything_is_touched() {
+    let alone = Alone::new();
+    for words in [
+        ["canary", "2.0"],
+        ["promote", "2.0"],
+        ["rollback", "2.0"],
+        ["configure", "new.toml"],
+        ["check", "new.toml"],
+    ] {
+        for seconds in ["60s", "08", "1m", "abc", "0", "-1", "1e3", "99999"] {
+            let variables = [("COCO_VERIFY_SECONDS", seconds)];
+            alone.stage_with(&words, &variables, 2, &format!("COCO_VERIFY_SECONDS is {seconds}:"));
+        }
+        let variables = [("COCO_VERIFY_ARGS", "--bogus")];
+        alone.stage_with(&words, &variables, 2, "does not take COCO_VERIFY_ARGS");
+    }
+    assert_eq!(alone.read("asked"), "");
+    alone.runs("1.0");
+    alone.has_config("old");
+    // One that the router tells is no number either.
+    alone.program("bin/curl", &CURL.replace("0.2", "\"x y\""));
+    alone.stage(&["check", "new.toml"], 1, "router-1 says x y for its interval");
+}
+
+#[test]
+fn a_process_that_ended_and_was_started_anew_is_not_well() {
+    for when in ["on_verify", "on_dpkg"] {
+        for words in [["canary", "2.0"], ["promote", "2.0"]] {
+            let alone = Alone::new();
+            // Only the new version does it: while it is asked, or before anybody has seen it.
+            let text = match when {
+                "on_verify" => format!("grep -q '\"2.0\"' HERE/vars && {ANEW}"),
+                _ => "[ $version = 1.0 ] || count=0\n".to_owned(),
+            };
+            alone.write(when, &format!("{text}true\n"));
+            alone.stage(&words, 1, "was started anew");
+            alone.runs("1.0");
+        }
+    }
+    // Nor between two calls.
+    let alone = Alone::new();
+    alone.stage(&["canary", "2.0"], 0, "is well");
+    let anew = ANEW.replace("HERE", &alone.text(""));
+    assert!(Command::new("bash").args(["-c", &anew]).status().unwrap().success());
+    alone.stage(&["canary", "2.0"], 1, "took over and ended");
+    alone.runs("1.0");
+    // A configuration may do the same.
+    let alone = Alone::new();
+    alone.write("on_verify", ANEW);
+    alone.stage(&["configure", "new.toml"], 1, "was started anew");
+    alone.has_config("old");
+}
+
+#[test]
+fn a_stage_that_is_ended_before_it_has_judged_says_so_and_can_be_gone_back_from() {
+    let alone = Alone::new();
+    let end = "kill -TERM $PPID; exit 3\n";
+    alone.write("on_verify", end);
+    for stage in ["canary", "promote"] {
+        let advice = ["router-1 runs 2.0, not judged", "rollback 1.0 router-1"];
+        alone.ends(&[stage, "2.0"], &advice);
+        // It goes on from there.
+        alone.ends(&["rollback"], &["router-1 runs 1.0, not judged", "rollback 1.0 router-1"]);
+        alone.write("on_verify", "");
+        alone.stage(&["rollback", "1.0", "router-1"], 0, "stays so");
+        alone.runs("1.0");
+        alone.write("on_verify", end);
+    }
+    // Before the hand-over: what would be started is put right.
+    alone.write("on_dpkg", "kill -TERM $PPID $(cut -d' ' -f4 /proc/$PPID/stat); exit 1\n");
+    alone.ends(&["canary", "2.0"], &["router-1 runs 1.0, not judged"]);
+    alone.write("on_dpkg", "");
+    alone.write("on_verify", "");
+    alone.stage(&["rollback"], 0, "stays so");
+    alone.runs("1.0");
+    alone.write("on_verify", end);
+    let advice =
+        ["router-1 runs 1.0, not judged", "configure new.toml router-1", "coco.toml.before"];
+    alone.ends(&["configure", "new.toml"], &advice);
+}
+
+#[test]
+fn a_configuration_goes_back_to_what_was_in_force_when_the_call_began() {
+    let alone = Alone::new();
+    let (end, no) = ("kill -TERM $PPID; exit 3\n", "exit 2\n");
+    // Ended after the reload: the new one is in force, and not taken back by the next call.
+    alone.write("on_verify", end);
+    alone.ends(&["configure", "new.toml"], &["not judged"]);
+    alone.write("on_verify", no);
+    alone.stage(&["configure", "new.toml"], 1, "has had it before, and is left as it is");
+    alone.has_config("new");
+    // Nor does another file bring back what was before both.
+    alone.write("next.toml", "next");
+    alone.stage(&["configure", "next.toml"], 1, "has its old configuration again");
+    alone.has_config("new");
+    // Ended before the reload, once and again: what was in force is known, and comes back.
+    alone.write("on_reload", "kill -TERM $(cut -d' ' -f4 /proc/$PPID/stat); exit 1\n");
+    alone.ends(&["configure", "next.toml"], &["not judged"]);
+    alone.write("newest.toml", "newest");
+    alone.ends(&["configure", "newest.toml"], &["not judged"]);
+    assert_eq!([alone.read("etc/coco.toml"), alone.read("in_force")], ["newest", "new"]);
+    alone.write("on_reload", "");
+    alone.stage(&["configure", "newest.toml"], 1, "has its old configuration again");
+    alone.has_config("new");
+    alone.write("on_verify", "");
+    alone.stage(&["configure", "newest.toml"], 0, "is well");
+    alone.has_config("newest");
+    assert!(!alone.path("etc/coco.toml.before").exists());
+}
+
+#[test]
+fn a_router_that_does_not_tell_what_it_runs_is_told_from_one_that_runs_something_else() {
+    let alone = Alone::new();
+    for (status, ends, why) in [
+        ("0", 0, "new.toml is good"),
+        ("1", 1, "does not tell what it runs, at http://router-1:9090"),
+        ("3", 3, "router-1 runs something else than its"),
+        ("78", 3, "router-1 has a faulty"),
+    ] {
+        alone.write("against", status);
+        alone.stage(&["check", "new.toml"], ends, why);
+    }
+}
+
+#[test]
+fn the_first_word_of_rollback_is_a_router_if_it_is_one_and_else_a_version_that_one_has() {
+    let alone = Alone::new();
+    let named = [("COCO_ROUTERS", "10.0.0.1=http://127.0.0.1:1 10.0.0.2=http://127.0.0.1:2")];
+    alone.stage_with(&["canary", "2.0"], &named, 0, "10.0.0.1 runs 2.0, and is well");
+    alone.stage_with(&["rollback", "10.0.0.3"], &named, 2, "10.0.0.3 is not in COCO_ROUTERS");
+    alone.runs("2.0");
+    alone.stage_with(&["rollback", "10.0.0.1"], &named, 0, "10.0.0.1: 2.0 hands over to 1.0");
+    alone.runs("1.0");
+    alone.stage_with(
+        &["rollback", "2.0", "10.0.0.2"],
+        &named,
+        0,
+        "10.0.0.2: 1.0 hands over to 2.0",
+    );
+    alone.runs("2.0");
+    // Version and router may be told apart by their order only.
+    alone.stage_with(&["rollback", "10.0.0.2", "2.0"], &named, 2, "2.0 is not in COCO_ROUTERS");
+}
+
+#[test]
+fn a_program_that_is_missing_is_named_before_anything_is_touched() {
+    let alone = Alone::new();
+    let few = |lacks: &str| {
+        let folder = alone.path("few");
+        fs::remove_dir_all(&folder).ok();
+        fs::create_dir(&folder).unwrap();
+        let more = ["dirname", "bash", "mkdir", "rmdir", "cp", "mv", "ln", "readlink", "basename"];
+        let more = more.into_iter().chain(["find", "ls", "tail", "chmod", "stat", "touch"]);
+        for name in TOOLS.into_iter().chain(more).filter(|name| *name != lacks) {
+            symlink(program(name, "coreutils"), folder.join(name)).unwrap();
+        }
+        folder.display().to_string()
+    };
+    for lacks in TOOLS {
+        let path = [("PATH", few(lacks))];
+        let path = [(path[0].0, path[0].1.as_str())];
+        alone.stage_with(&["canary", "2.0"], &path, 2, &format!("no program {lacks} here"));
+    }
+    let run = "#!/bin/bash\nPATH=HERE/few exec bash -c \"$2\"\n";
+    alone.program("run", run);
+    let run = alone.text("run");
+    let far = [("COCO_RUN", run.as_str())];
+    for (words, lacks) in [
+        (vec!["canary", "2.0"], "find"),
+        (vec!["promote", "2.0"], "readlink"),
+        (vec!["configure", "new.toml"], "curl"),
+        (vec!["install", "new.toml", "3.0"], "sha256sum"),
+        (vec!["install", "opt/releases/2.0/coco.deb", "3.0"], "dpkg"),
+        (vec!["check", "new.toml"], "cat"),
+    ] {
+        few(lacks);
+        alone.stage_with(&words, &far, 2, &format!("router-1 has no program {lacks}"));
+    }
+    alone.runs("1.0");
+    alone.has_config("old");
+}
+
+#[test]
+fn canaries_are_sent_on_the_first_turn_and_on_the_one_that_says_yes() {
+    let alone = Alone::new();
+    alone.write("on_verify", "[ $(wc -l < HERE/asked) -ge 3 ] || exit 3\n");
+    alone.stage_with(&["canary", "2.0"], &[("COCO_VERIFY_SECONDS", "60")], 0, "is well");
+    let asked = alone.read("asked");
+    let sends: Vec<_> = asked.lines().map(|line| !line.contains("--no-canary")).collect();
+    assert_eq!(sends, [true, false, false, true], "{asked}");
+    // Who sends none anyhow gives the option once.
+    alone.write("asked", "");
+    alone.stage_with(&["rollback"], &[("COCO_VERIFY_ARGS", "--no-canary")], 0, "");
+    let asked = alone.read("asked");
+    assert!(asked.lines().all(|line| line.matches("--no-canary").count() == 1), "{asked}");
+    // A canary that does not come, and nothing else: that is a no all the same.
+    alone
+        .write("on_verify", "grep -q '\"1.0\"' HERE/vars || [[ $* == *--no-canary* ]] || exit 2\n");
+    alone.stage_with(&["canary", "2.0"], &[("COCO_VERIFY_SECONDS", "60")], 1, "runs 1.0 again");
+}
