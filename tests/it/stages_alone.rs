@@ -1,52 +1,11 @@
 //! The stages of `deploy/pipeline` with a router of a few files: what they do when something beside it goes wrong.
 
-use std::{
-    fs,
-    os::unix::{
-        fs::{PermissionsExt, symlink},
-        process::ExitStatusExt,
-    },
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use coco_tests::{
-    coco::root,
-    process::{Signal, folder, program},
+    alone::{Alone, CURL},
+    process::program,
 };
-use tempfile::TempDir;
-
-/// Answers as the API does, from files. `HERE` is the folder of the test.
-const CURL: &str = r#"#!/bin/bash
-for url; do :; done
-case $url in
-  */debug/vars) cat HERE/vars ;;
-  */debug/history*) echo '{"interval": 0.2}' ;;
-  */reload) . HERE/on_reload; cat HERE/etc/coco.toml > HERE/in_force ;;
-esac
-"#;
-
-/// Notes what it is asked, and answers as the test has it.
-const COCO: &str = r#"#!/bin/bash
-case "$*" in
-  *--bogus*) exit 3 ;;
-  *--help*) exit 0 ;;
-  check*--against*) exit "$(cat HERE/against)" ;;
-  verify*--save*) [[ $* =~ --save\ ([^ ]+) ]]; echo numbers > "${BASH_REMATCH[1]}" ;;
-  verify*) echo "$*" >> HERE/asked; . HERE/on_verify ;;
-esac
-"#;
-
-/// The new process is there when the package is.
-const DPKG: &str = r#"#!/bin/bash
-for file; do :; done
-count=$(($(wc -l < HERE/upgrades) + 1))
-echo >> HERE/upgrades
-version=$(cat "$file")
-. HERE/on_dpkg
-echo '{"process": {"pid": 10'$count', "start_time": 5, "upgrades": '$count', "version": "'$version'"},
-  "coco": {"process": {"upgrade_failures": 0, "last_reload": 0}}}' > HERE/vars
-"#;
 
 /// Another process of the same version answers from now on.
 const ANEW: &str =
@@ -56,123 +15,9 @@ const ANEW: &str =
 const TOOLS: [&str; 10] =
     ["curl", "jq", "xargs", "mktemp", "date", "cat", "rm", "cmp", "sleep", "sha256sum"];
 
-/// One router that is this machine, with versions 1.0, which runs, and 2.0.
-struct Alone {
-    dir: TempDir,
-}
-
-impl Alone {
-    fn new() -> Self {
-        let alone = Self { dir: folder() };
-        for name in ["bin", "etc", "opt/releases/1.0", "opt/releases/2.0"] {
-            fs::create_dir_all(alone.path(name)).unwrap();
-        }
-        for (name, text) in [("curl", CURL), ("coco", COCO), ("dpkg", DPKG)] {
-            alone.program(&format!("bin/{name}"), text);
-        }
-        for version in ["1.0", "2.0"] {
-            alone.program(&format!("opt/releases/{version}/coco"), "#!/bin/sh\n");
-            alone.write(&format!("opt/releases/{version}/coco.deb"), version);
-        }
-        for name in ["asked", "upgrades", "on_verify", "on_dpkg", "on_reload"] {
-            alone.write(name, "");
-        }
-        alone.write("against", "0");
-        alone.write("etc/coco.toml", "old");
-        alone.write("in_force", "old");
-        alone.write("new.toml", "new");
-        symlink("releases/1.0", alone.path("opt/current")).unwrap();
-        let install =
-            format!("{} {}", alone.text("bin/dpkg"), alone.text("opt/releases/1.0/coco.deb"));
-        assert!(Command::new("bash").args(["-c", &install]).status().unwrap().success());
-        alone
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let text = text.replace("HERE", &self.dir.path().display().to_string());
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn program(&self, name: &str, text: &str) {
-        self.write(name, text);
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    /// Runs a stage with these variables; how it ended, and what it has said.
-    fn run(&self, words: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
-        let path = format!("{}:{}", self.text("bin"), std::env::var("PATH").unwrap_or_default());
-        let output = Command::new(root().join("deploy/pipeline").join(words[0]))
-            .args(&words[1..])
-            .current_dir(self.dir.path())
-            .env("PATH", path)
-            .env("COCO", self.path("bin/coco"))
-            .env("COCO_ROUTERS", "router-1")
-            .env("COCO_RUN", "")
-            .env("COCO_HOME", self.path("opt"))
-            .env("COCO_CONFIG", self.path("etc/coco.toml"))
-            .env("COCO_VERIFY_SECONDS", "5")
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .output()
-            .expect("bash starts");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        eprintln!("STAGE {words:?} {variables:?} {}\n{said}", output.status);
-        (output, said)
-    }
-
-    #[track_caller]
-    fn stage_with(&self, words: &[&str], variables: &[(&str, &str)], status: i32, why: &str) {
-        let (output, said) = self.run(words, variables);
-        assert_eq!(output.status.code(), Some(status), "{words:?} {variables:?}: {said}");
-        assert!(said.contains(why), "{words:?} {variables:?}: {said}");
-        assert!(!self.path("opt/lock").exists(), "{words:?}: it leaves its lock");
-    }
-
-    #[track_caller]
-    fn stage(&self, words: &[&str], status: i32, why: &str) {
-        self.stage_with(words, &[], status, why);
-    }
-
-    /// Runs a stage that is ended by a signal; the last thing that it says has these words.
-    #[track_caller]
-    fn ends(&self, words: &[&str], why: &[&str]) {
-        let (output, said) = self.run(words, &[]);
-        assert_eq!(output.status.signal(), Some(Signal::SIGTERM as i32), "{words:?}: {said}");
-        let last = said.lines().last().unwrap_or_default();
-        assert!(why.iter().all(|why| last.contains(why)), "{words:?}: {said}");
-        assert!(!self.path("opt/lock").exists(), "{words:?}: it leaves its lock");
-    }
-
-    #[track_caller]
-    fn runs(&self, version: &str) {
-        let vars = self.read("vars");
-        assert!(vars.contains(&format!("\"version\": \"{version}\"")), "{vars}");
-        let current = fs::read_link(self.path("opt/current")).unwrap();
-        assert_eq!(current, PathBuf::from(format!("releases/{version}")));
-    }
-
-    /// What is on the router, and what it has read.
-    #[track_caller]
-    fn has_config(&self, text: &str) {
-        assert_eq!([self.read("etc/coco.toml"), self.read("in_force")], [text, text]);
-    }
-}
-
 #[test]
 fn a_setting_that_is_no_number_or_no_option_is_refused_before_anything_is_touched() {
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     for words in [
         ["canary", "2.0"],
         ["promote", "2.0"],
@@ -180,12 +25,14 @@ fn a_setting_that_is_no_number_or_no_option_is_refused_before_anything_is_touche
         ["configure", "new.toml"],
         ["check", "new.toml"],
     ] {
-        for seconds in ["60s", "08", "1m", "abc", "0", "-1", "1e3", "99999"] {
-            let variables = [("COCO_VERIFY_SECONDS", seconds)];
-            alone.stage_with(&words, &variables, 2, &format!("COCO_VERIFY_SECONDS is {seconds}:"));
-        }
-        let variables = [("COCO_VERIFY_ARGS", "--bogus")];
-        alone.stage_with(&words, &variables, 2, "does not take COCO_VERIFY_ARGS");
+        let seconds = [("COCO_VERIFY_SECONDS", "08")];
+        alone.stage_with(&words, &seconds, 2, "COCO_VERIFY_SECONDS is 08:");
+        let options = [("COCO_VERIFY_ARGS", "--bogus")];
+        alone.stage_with(&words, &options, 2, "does not take COCO_VERIFY_ARGS");
+    }
+    for seconds in ["60s", "1m", "abc", "0", "-1", "1e3", "99999"] {
+        let why = format!("COCO_VERIFY_SECONDS is {seconds}:");
+        alone.stage_with(&["canary", "2.0"], &[("COCO_VERIFY_SECONDS", seconds)], 2, &why);
     }
     assert_eq!(alone.read("asked"), "");
     alone.runs("1.0");
@@ -199,7 +46,7 @@ fn a_setting_that_is_no_number_or_no_option_is_refused_before_anything_is_touche
 fn a_process_that_ended_and_was_started_anew_is_not_well() {
     for when in ["on_verify", "on_dpkg"] {
         for words in [["canary", "2.0"], ["promote", "2.0"]] {
-            let alone = Alone::new();
+            let alone = Alone::prepare();
             // Only the new version does it: while it is asked, or before anybody has seen it.
             let text = match when {
                 "on_verify" => format!("grep -q '\"2.0\"' HERE/vars && {ANEW}"),
@@ -211,14 +58,14 @@ fn a_process_that_ended_and_was_started_anew_is_not_well() {
         }
     }
     // Nor between two calls.
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     alone.stage(&["canary", "2.0"], 0, "is well");
     let anew = ANEW.replace("HERE", &alone.text(""));
     assert!(Command::new("bash").args(["-c", &anew]).status().unwrap().success());
     alone.stage(&["canary", "2.0"], 1, "took over and ended");
     alone.runs("1.0");
     // A configuration may do the same.
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     alone.write("on_verify", ANEW);
     alone.stage(&["configure", "new.toml"], 1, "was started anew");
     alone.has_config("old");
@@ -226,7 +73,7 @@ fn a_process_that_ended_and_was_started_anew_is_not_well() {
 
 #[test]
 fn a_stage_that_is_ended_before_it_has_judged_says_so_and_can_be_gone_back_from() {
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     let end = "kill -TERM $PPID; exit 3\n";
     alone.write("on_verify", end);
     for stage in ["canary", "promote"] {
@@ -254,7 +101,7 @@ fn a_stage_that_is_ended_before_it_has_judged_says_so_and_can_be_gone_back_from(
 
 #[test]
 fn a_configuration_goes_back_to_what_was_in_force_when_the_call_began() {
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     let (end, no) = ("kill -TERM $PPID; exit 3\n", "exit 2\n");
     // Ended after the reload: the new one is in force, and not taken back by the next call.
     alone.write("on_verify", end);
@@ -283,7 +130,7 @@ fn a_configuration_goes_back_to_what_was_in_force_when_the_call_began() {
 
 #[test]
 fn a_router_that_does_not_tell_what_it_runs_is_told_from_one_that_runs_something_else() {
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     for (status, ends, why) in [
         ("0", 0, "new.toml is good"),
         ("1", 1, "does not tell what it runs, at http://router-1:9090"),
@@ -297,7 +144,7 @@ fn a_router_that_does_not_tell_what_it_runs_is_told_from_one_that_runs_something
 
 #[test]
 fn the_first_word_of_rollback_is_a_router_if_it_is_one_and_else_a_version_that_one_has() {
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     let named = [("COCO_ROUTERS", "10.0.0.1=http://127.0.0.1:1 10.0.0.2=http://127.0.0.1:2")];
     alone.stage_with(&["canary", "2.0"], &named, 0, "10.0.0.1 runs 2.0, and is well");
     alone.stage_with(&["rollback", "10.0.0.3"], &named, 2, "10.0.0.3 is not in COCO_ROUTERS");
@@ -317,7 +164,7 @@ fn the_first_word_of_rollback_is_a_router_if_it_is_one_and_else_a_version_that_o
 
 #[test]
 fn a_program_that_is_missing_is_named_before_anything_is_touched() {
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     let few = |lacks: &str| {
         let folder = alone.path("few");
         fs::remove_dir_all(&folder).ok();
@@ -355,7 +202,7 @@ fn a_program_that_is_missing_is_named_before_anything_is_touched() {
 
 #[test]
 fn canaries_are_sent_on_the_first_turn_and_on_the_one_that_says_yes() {
-    let alone = Alone::new();
+    let alone = Alone::prepare();
     alone.write("on_verify", "[ $(wc -l < HERE/asked) -ge 3 ] || exit 3\n");
     alone.stage_with(&["canary", "2.0"], &[("COCO_VERIFY_SECONDS", "60")], 0, "is well");
     let asked = alone.read("asked");
