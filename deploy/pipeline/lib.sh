@@ -102,8 +102,8 @@ known() {
   for router in "$@"; do url_of "$(name_of "$router")" > /dev/null; done
 }
 
-# PROGRAMS ROUTER…: ends the stage if a router lacks one of these, or of what all stages call there, before any of them is
-# touched. Who cannot be reached is told when its turn comes.
+# PROGRAMS ROUTER…: ends the stage if a router lacks one of these, or of what all stages call there, before any of
+# them is touched. Who cannot be reached is told when its turn comes.
 equipped() {
   local tools="mkdir rmdir rm cat cp mv ln readlink basename find ls tail chmod stat touch sha256sum $1" router lacks
   for router in "${@:2}"; do

@@ -49,8 +49,8 @@ start_anew() {
   appears "$1" "$2"
 }
 
-# ROUTER VERSION [FAILURES UPGRADES]: waits until it runs, or until there are more failed upgrades than these. One that took
-# over counts one hand-over more; one that was started anew after a crash counts none.
+# ROUTER VERSION [FAILURES UPGRADES]: waits until it runs, or until there are more failed upgrades than these. One that
+# took over counts one hand-over more; one that was started anew after a crash counts none.
 appears() {
   local deadline=$((SECONDS + 70)) pid start upgrades failures running
   while ((SECONDS < deadline)); do
@@ -74,12 +74,21 @@ appears() {
 
 # ROUTER VERSION BEFORE: hands over to it, or starts it, and asks the questions, against numbers from before.
 go_back() {
-  local since
+  local since pid start running
   unjudged=$1 advice="rollback $2 $1 goes on"
   # First of all: whoever starts the service from now on, starts this one.
   start_next "$1" "$2" || return 1
   hand_over "$1" "$2" || {
-    [[ -z $(identity "$1") ]] && start_anew "$1" "$2"
+    read -r pid start _ _ running <<< "$(process "$1" 2> /dev/null || true)"
+    if [[ -z $running ]]; then
+      start_anew "$1" "$2"
+    elif [[ $running == "$2" ]]; then
+      # The bad one has ended meanwhile, and the service has started this one.
+      took_over="$pid $start"
+    else
+      # Another process than the one that was asked to, or nothing more can be done.
+      [[ "$pid $start" != "$took_over" ]] && hand_over "$1" "$2"
+    fi
   } || return 1
   # It has the numbers of the bad one too, which count as before.
   since=$(($(date +%s) + 1))
@@ -88,8 +97,9 @@ go_back() {
   unjudged=
 }
 
-# ROUTER VERSION FILE: the version runs there already; gives the numbers from before, and sets which version was. Of numbers
-# that are old nobody knows what has changed since, and the version is no new one any more: it is judged, and stays.
+# ROUTER VERSION FILE: the version runs there already; gives the numbers from before, and sets which version was. Of
+# numbers that are old nobody knows what has changed since, and the version is no new one any more: it is judged, and
+# stays.
 again() {
   local router=$1 version=$2 start upgrades
   read -r took_over start upgrades _ <<< "$(process "$router")"

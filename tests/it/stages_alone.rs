@@ -57,6 +57,13 @@ fn a_process_that_ended_and_was_started_anew_is_not_well() {
             alone.runs("1.0");
         }
     }
+    // It may be gone when it is to hand back: the service has started the one before, which is the way back too.
+    let alone = Alone::prepare();
+    alone.write("on_verify", "grep -q '\"1.0\"' HERE/vars || exit 2\n");
+    let started = "[ $version = 2.0 ] || { sed -i 's/\"2.0\"/\"1.0\"/' HERE/vars; exit 1; }\n";
+    alone.write("on_dpkg", started);
+    alone.stage(&["canary", "2.0"], 1, "runs 1.0 again");
+    alone.runs("1.0");
     // Nor between two calls.
     let alone = Alone::prepare();
     alone.stage(&["canary", "2.0"], 0, "is well");
