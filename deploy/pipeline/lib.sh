@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the stages share: who the routers are, how a command runs there, how a version gets into force, and the
-# four questions. README.md tells about the variables.
+# What the stages share: what they need, who the routers are, how a command runs there, and the four questions.
+# README.md tells about the variables.
 
 COCO=${COCO:-coco}
 COCO_RUN=${COCO_RUN-ssh -o BatchMode=yes}
@@ -11,21 +11,14 @@ COCO_VERIFY_SECONDS=${COCO_VERIFY_SECONDS:-60}
 read -ra run <<< "$COCO_RUN"
 read -ra all_routers <<< "${COCO_ROUTERS:-}"
 
-# How a package is put in place, with the configuration that is there.
-readonly dpkg="dpkg --force-confold --install"
-
 # Exit statuses of all stages.
 readonly SAYS_NO=1 USAGE=2 NEEDS_YOU=4
-
-work=$(mktemp -d)
-# The router on which this stage works, and no other one may meanwhile.
-locked=
-trap '[[ -z $locked ]] || leave; rm -rf "$work"' EXIT
 
 say() { printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*" >&2; }
 
 # STATUS TEXT…
 fail() {
+  unjudged=
   say "${0##*/}: ${*:2}"
   exit "$1"
 }
@@ -36,6 +29,34 @@ usage() { fail "$USAGE" "usage: $1"; }
 # VERSION, which becomes part of paths and commands.
 sane() { [[ $1 =~ ^[0-9A-Za-z][0-9A-Za-z.+~-]*$ ]] || fail "$USAGE" "$1 is no version"; }
 
+# Each that is called here; bash has the others itself.
+missing=()
+for tool in curl jq xargs mktemp date cat rm cmp sleep sha256sum "$COCO"; do
+  command -v "$tool" > /dev/null || missing+=("$tool")
+done
+((${#missing[@]} == 0)) || fail "$USAGE" "no program ${missing[*]} here"
+
+work=$(mktemp -d)
+# The router on which this stage works, and no other one may meanwhile.
+locked=
+# The process that is to be judged, as `identity` knows it.
+took_over=
+# The router that has something new in force of which nobody knows yet whether it is well, and what to do about it.
+unjudged='' advice=
+trap ended EXIT
+
+# Also after a signal, which decides about the status itself.
+ended() {
+  local running
+  [[ -z $locked ]] || leave
+  if [[ -n $unjudged ]]; then
+    read -r _ _ _ _ running <<< "$(process "$unjudged" 2> /dev/null || true)"
+    say "${0##*/} was ended too early: $unjudged runs ${running:-nothing that answers}, not judged; $advice"
+  fi
+  rm -rf "$work"
+  [[ -z $unjudged ]] || exit "$NEEDS_YOU"
+}
+
 ((${#all_routers[@]})) ||
   fail "$USAGE" 'COCO_ROUTERS names the routers: "router-1 router-2", or each as NAME=http://HOST:PORT'
 
@@ -43,16 +64,24 @@ sane() { [[ $1 =~ ^[0-9A-Za-z][0-9A-Za-z.+~-]*$ ]] || fail "$USAGE" "$1 is no ve
 verify_more=$(xargs -r printf '%s\n' <<< "${COCO_VERIFY_ARGS:-}") ||
   fail "$USAGE" "COCO_VERIFY_ARGS has a quote without its other one: $COCO_VERIFY_ARGS"
 mapfile -t verify_more < <(printf '%s' "$verify_more")
+"$COCO" verify "${verify_more[@]}" --help > /dev/null || fail "$USAGE" "coco verify does not take COCO_VERIFY_ARGS"
+
+# Bash would count with text too, and with 08 not at all.
+[[ $COCO_VERIFY_SECONDS =~ ^[1-9][0-9]{0,3}$ ]] ||
+  fail "$USAGE" "COCO_VERIFY_SECONDS is $COCO_VERIFY_SECONDS: it takes a whole number from 1 to 9999, as 60"
 
 for path in "$COCO_HOME" "$COCO_CONFIG"; do
   [[ $path =~ ^/[0-9A-Za-z_./-]+$ ]] || fail "$USAGE" "$path is no plain absolute path"
 done
 
-for tool in curl jq "$COCO"; do
-  command -v "$tool" > /dev/null || fail "$USAGE" "no program $tool here"
-done
-
 name_of() { printf '%s' "${1%%=*}"; }
+
+# WORD: is it a router's name?
+is_router() {
+  local router
+  for router in "${all_routers[@]}"; do [[ ${router%%=*} != "${1%%=*}" ]] || return 0; done
+  return 1
+}
 
 url_of() {
   local name=$1 router
@@ -71,6 +100,17 @@ url_of() {
 known() {
   local router
   for router in "$@"; do url_of "$(name_of "$router")" > /dev/null; done
+}
+
+# PROGRAMS ROUTER…: ends the stage if a router lacks one of these, or of what all stages call there, before any of
+# them is touched. Who cannot be reached is told when its turn comes.
+equipped() {
+  local tools="mkdir rmdir rm cat cp mv ln readlink basename find ls tail chmod stat touch sha256sum $1" router lacks
+  for router in "${@:2}"; do
+    lacks=$(on "${router%%=*}" "for tool in $tools; do
+      command -v \$tool > /dev/null || printf ' %s' \$tool; done" < /dev/null 2> /dev/null) || continue
+    [[ -z $lacks ]] || fail "$USAGE" "${router%%=*} has no program$lacks"
+  done
 }
 
 # ROUTER TEXT: runs the text by a shell there. Standard input goes along.
@@ -99,86 +139,60 @@ leave() {
   locked=
 }
 
-# ROUTER: process id, version, and failed upgrades of what runs there.
+# ROUTER: process id, time of its start, hand-overs up to it, failed ones, and version of what runs there.
 process() {
   curl -fsS --max-time 5 "$(url_of "$1")/debug/vars" |
-    jq -er '[.process.pid, .process.version, .coco.process.upgrade_failures] | map(values) |
-      select(length == 3) | join(" ")'
+    jq -er '[.process.pid, .process.start_time, .process.upgrades, .coco.process.upgrade_failures | numbers] +
+      [.process.version | strings] | select(length == 5) | join(" ")'
 }
 
-# ROUTER VERSION: makes it the one that is started there, and remembers which one was.
-choose() {
-  on "$1" "set -eu; cd $COCO_HOME
-    was=\$(readlink current || true)
-    [ \"\$was\" != 'releases/$2' ] || exit 0
-    [ -z \"\$was\" ] || { ln -sfn \"\$was\" previous.new; mv -T previous.new previous; }
-    ln -sfn 'releases/$2' current.new; mv -T current.new current" < /dev/null
-}
-
-# ROUTER: which version was before is no matter any more.
-forget() { on "$1" "rm -f $COCO_HOME/previous" < /dev/null; }
-
-# ROUTER VERSION: hands over to it. A package does so by itself when it is installed.
-hand_over() {
-  local router=$1 version=$2 pid running failures
-  read -r pid running failures <<< "$(process "$router")"
-  [[ -n $failures ]] || { say "$router does not tell which process it is"; return 1; }
-  choose "$router" "$version" || return 1
-  [[ $running != "$version" ]] || return 0
-  say "$router: $running hands over to $version"
-  there "$router" "cd $COCO_HOME/releases/$version
-    if [ -f coco.deb ]; then $dpkg coco.deb; else kill -USR2 $pid; fi" || return 1
-  appears "$router" "$version" "$failures"
-}
-
-# ROUTER VERSION: starts it where nobody is left who could hand over. Who hangs is ended by that.
-start_anew() {
-  say "$1 does not answer, and $2 is started anew"
-  there "$1" "[ ! -f $COCO_HOME/releases/$2/coco.deb ] || $dpkg $COCO_HOME/releases/$2/coco.deb
-    $COCO_RESTART" || return 1
-  appears "$1" "$2"
+# ROUTER: the first two of these, by which a process is known; nothing if nobody answers.
+identity() {
+  local pid start
+  read -r pid start _ <<< "$(process "$1" 2> /dev/null || true)"
+  [[ -z $pid ]] || printf '%s' "$pid $start"
 }
 
 # ROUTER TEXT: runs it, and shows what it says if it fails.
 there() {
-  on "$1" "set -eu; $2" < /dev/null > "$work/there" 2>&1 || { cat "$work/there" >&2; return 1; }
+  # Only there: what this stage says must not go to the file, whatever ends it.
+  on "$1" "exec 2>&1; set -eu; $2" < /dev/null > "$work/there" || { cat "$work/there" >&2; return 1; }
 }
 
-# ROUTER VERSION [FAILURES]: waits until it runs, or until there are more failed upgrades than these.
-appears() {
-  local now deadline=$((SECONDS + 70))
-  while ((SECONDS < deadline)); do
-    # Nobody may answer for a moment.
-    now=$(process "$1" 2> /dev/null || true)
-    [[ $now != *" $2 "* ]] || return 0
-    if [[ -n $now && -n ${3-} && ${now##* } != "$3" ]]; then
-      say "$1: the new process was not ready, and the old one goes on; its log says why"
-      return 1
-    fi
-    sleep 0.2
-  done
-  say "$1: $2 does not run within 70 s"
-  return 1
-}
-
-# SECONDS OPTIONS…: asks the four questions until all is well. No is: critical three times in a row, or not well
-# when the time is over.
+# ROUTER SECONDS OPTIONS…: asks the four questions until all is well, of the process that took over. No is: critical
+# three times in a row, another process, or not well when the time is over. Canaries are sent on the first turn and on
+# the one that says yes: a target with little traffic would see them in its numbers.
 verify() {
-  local deadline=$((SECONDS + $1)) critical=0 status
-  shift
+  local router=$1 deadline=$((SECONDS + $2)) critical=0 quiet=() status now
+  shift 2
   while :; do
     status=0
-    "$COCO" verify "${verify_more[@]}" "$@" > "$work/verify" || status=$?
+    "$COCO" verify "${verify_more[@]}" "${quiet[@]}" "$@" "$(url_of "$router")" > "$work/verify" || status=$?
+    now=$(identity "$router")
+    if [[ -n $now && $now != "$took_over" ]]; then
+      cat "$work/verify" >&2
+      say "$router: process ${took_over% *} has ended, and ${now% *} was started anew"
+      return 1
+    fi
+    # Who does not say which process it is may be another one.
+    [[ -n $now ]] || ((status)) || status=3
+    if ((status == 0 && ${#quiet[@]})); then
+      quiet=()
+      continue
+    fi
+    # A turn without canaries that is well does not end the row.
     critical=$((status == 2 ? critical + 1 : 0))
     if ((status == 0 || critical >= 3 || SECONDS >= deadline)); then
       cat "$work/verify" >&2
       return $((status != 0))
     fi
+    [[ " ${verify_more[*]} " == *" --no-canary "* ]] || quiet=(--no-canary)
     sleep 1
   done
 }
 
-# FILE ROUTER…: keeps their numbers, which a process that is started anew does not have. A router that is ill already is not touched.
+# FILE ROUTER…: keeps their numbers, which a process that is started anew does not have. A router that is ill already is
+# not touched.
 save() {
   local file=$1 urls=() router status=0
   shift
@@ -189,60 +203,4 @@ save() {
     cat "$work/verify" >&2
     fail "$SAYS_NO" "$* is not well before anything was done, and is left as it is"
   fi
-}
-
-# ROUTER VERSION BEFORE: hands over to it, or starts it, and asks the questions, against numbers from before.
-go_back() {
-  local since
-  # First of all: whoever starts the service from now on, starts this one.
-  choose "$1" "$2" || return 1
-  hand_over "$1" "$2" || {
-    [[ -z $(process "$1" 2> /dev/null || true) ]] && start_anew "$1" "$2"
-  } || return 1
-  forget "$1"
-  # It has the numbers of the bad one too, which count as before.
-  since=$(($(date +%s) + 1))
-  verify 40 --since "$since" --before "$3" --expect-version "$2" "$(url_of "$1")"
-}
-
-# ROUTER VERSION: upgrades it; if the new version is not well, goes back to the one before and ends with a no.
-upgrade() {
-  local router=$1 version=$2 running before now release=$COCO_HOME/releases/$2
-  before=$work/before-$router
-  on "$router" "[ -x $release/coco ]" < /dev/null || fail "$USAGE" "$router has no $release: call install first"
-  read -r _ running _ <<< "$(process "$router")"
-  [[ -n $running ]] || fail "$SAYS_NO" "$router does not answer"
-  if [[ $running == "$version" ]]; then
-    # Called again: the numbers from before are where the first call left them. Of those that are old nobody knows
-    # what has changed since, and the version is no new one any more: it is judged, and stays.
-    if ! on "$router" "cd $release; [ -n \"\$(find before.json -mmin -15)\" ] && cat before.json" \
-      < /dev/null > "$before" 2> /dev/null; then
-      verify "$COCO_VERIFY_SECONDS" --since "$(($(date +%s) - 60))" --expect-version "$version" \
-        "$(url_of "$router")" || fail "$SAYS_NO" "$router runs $version already, is not well, and is left as it is"
-      return 0
-    fi
-    running=$(on "$router" "basename \"\$(readlink $COCO_HOME/previous)\"" < /dev/null 2> /dev/null || true)
-  else
-    on "$router" "[ -x $COCO_HOME/releases/$running/coco ]" < /dev/null ||
-      fail "$USAGE" "$router has no $COCO_HOME/releases/$running, so there is no way back: install that one first"
-    save "$before" "$router"
-    on "$router" "cat > $release/before.json" < "$before"
-  fi
-  if hand_over "$router" "$version" &&
-    verify "$COCO_VERIFY_SECONDS" --before "$before" --expect-version "$version" "$(url_of "$router")"; then
-    return 0
-  fi
-  say "$router: $version is not well"
-  read -r _ now _ <<< "$(process "$router" 2> /dev/null || true)"
-  if [[ -n $now && $now == "$running" ]]; then
-    # A package is in place all the same, and would be started next.
-    release=$COCO_HOME/releases/$running
-    { choose "$router" "$running" && there "$router" "[ ! -f $release/coco.deb ] || $dpkg $release/coco.deb"; } ||
-      fail "$NEEDS_YOU" "$router runs $running, but would start $version"
-    forget "$router"
-    fail "$SAYS_NO" "$router runs $running all the time, and nothing has changed"
-  fi
-  [[ -n $running ]] || fail "$NEEDS_YOU" "$router: nobody knows which version was before"
-  go_back "$router" "$running" "$before" || fail "$NEEDS_YOU" "$router: $running is not well either"
-  fail "$SAYS_NO" "$router runs $running again"
 }

@@ -86,6 +86,8 @@ mod spool_change;
 mod spool_replay;
 /// The stages of a delivery: upgraded under load and back, and stopped where they must.
 mod stages;
+/// The stages with a router of a few files: what is missing, mistyped, ended, or started anew.
+mod stages_alone;
 /// A stop reads and sends what there is, and ends in time.
 mod stop;
 /// rsyslog reads the log as it is.

@@ -342,7 +342,7 @@ fn what_is_no_new_version_is_refused_before_anything_is_touched() {
         (vec!["canary", "9.0.0"], 1, "the new process was not ready"),
         (vec!["rollback"], 0, "stays so"),
         (vec!["rollback", "router-3"], 2, "router-3 is not in"),
-        (vec!["rollback", "8.0.0"], 4, "router-2 has no"),
+        (vec!["rollback", "8.0.0"], 2, "is no version that a router has"),
         (vec!["configure", &text(&config)], 78, "tiers.x.nonsense"),
     ] {
         let said = site.stage(&words, status);

@@ -17,6 +17,7 @@
 //! coco.stop();
 //! ```
 
+pub mod alone;
 pub mod arrivals;
 pub mod breaking;
 pub mod c_relay;
