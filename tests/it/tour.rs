@@ -81,7 +81,10 @@ fn with_no_file_a_newcomer_sees_the_owner_and_the_stored_value() {
 
 /// Coco without a file, when its API answers.
 fn start() -> Process {
-    let mut coco = Process::start("coco", Command::new(binary()).env("NO_COLOR", "1"));
+    // As from a terminal, also where the tests themselves run under nohup.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP").arg(binary()).env("NO_COLOR", "1");
+    let mut coco = Process::start("coco", &mut command);
     coco.wait_for_line(&["api listening", "127.0.0.1:9090"], SOON);
     coco
 }

@@ -204,9 +204,11 @@ pub(crate) struct Stops {
 }
 
 impl Stops {
-    /// With SIGHUP among them for a process that has no file to read again: its terminal was closed.
+    /// With SIGHUP among them for a process that has no file to read again: its terminal was closed. Not by
+    /// nohup(1), which has it ignored.
     pub(crate) fn new(with_hangup: bool) -> std::io::Result<Self> {
-        let hangup = with_hangup.then(|| signal(SignalKind::hangup())).transpose()?;
+        let is_meant = with_hangup && !is_hangup_ignored();
+        let hangup = is_meant.then(|| signal(SignalKind::hangup())).transpose()?;
         let terminate = signal(SignalKind::terminate())?;
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())?, hangup, pending: None })
     }
@@ -231,4 +233,13 @@ impl Stops {
 
 async fn recv(signal: &mut Option<Signal>) -> Option<()> {
     signal.as_mut()?.recv().await
+}
+
+/// Whether SIGHUP was ignored when this process began: to be asked before anything listens for it.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1, and that is the lowest bit.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }

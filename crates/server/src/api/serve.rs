@@ -32,7 +32,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// not make a probe fail.
 const QUIET_MIN: Duration = Duration::from_secs(1);
 
-/// Longest time for a request's head to come.
+/// Longest time for a request's head to come, and for a connection to end whose place is given to another.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest life of a connection, kept alive or not.
@@ -53,7 +53,16 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 
 /// Serves until `stop` turns true; then no new connections are taken, and those that are open end with their
 /// present request, within [`CLOSE_TIMEOUT`].
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Stop) {
+    serve_within(HEAD_TIMEOUT, listener, router, stop).await;
+}
+
+async fn serve_within(
+    head_timeout: Duration,
+    listener: TcpListener,
+    router: Router,
+    mut stop: Stop,
+) {
     let (mut seats, stops) = (Seats::default(), stop.clone());
     loop {
         let accepted = tokio::select! {
@@ -74,7 +83,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop)
             continue;
         };
         let (router, stop) = (router.clone(), stops.clone());
-        seats.connections.spawn(connection(stream, Peer(peer), router, stop, seat));
+        seats.connections.spawn(connection(stream, Peer(peer), router, stop, seat, head_timeout));
     }
     drop(listener);
     // Whoever takes longer is cut off with the process.
@@ -143,6 +152,7 @@ async fn connection(
     router: Router,
     mut stop: Stop,
     seat: Arc<Seat>,
+    head_timeout: Duration,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
@@ -157,14 +167,18 @@ async fn connection(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let served = async {
         tokio::pin!(connection);
         tokio::select! {
             ended = &mut connection => return ended,
-            () = seat.is_wanted.notified() => return Ok(()),
+            () = seat.is_wanted.notified() => {
+                // What is under way, as an answer that is read slowly, goes to its end.
+                connection.as_mut().graceful_shutdown();
+                return tokio::time::timeout(head_timeout, connection).await.unwrap_or(Ok(()));
+            }
             () = stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
         }
         connection.await
@@ -208,25 +222,29 @@ mod tests {
     #[tokio::test]
     async fn a_probe_is_answered_beside_clients_that_ask_nothing() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: coco\r\nConnection: close\r\n\r\n";
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, stop) = watch::channel(false);
         let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
-        let server = tokio::spawn(serve(listener, router, stop));
+        // So long that none of them leaves by itself before the test has failed.
+        let server = tokio::spawn(serve_within(CONNECTION_TIMEOUT, listener, router, stop));
         let mut quiet = Vec::new();
         for _ in 0..100 {
             quiet.push(TcpStream::connect(address).await.unwrap());
         }
-        let mut answer = String::new();
-        while !answer.ends_with("here") {
-            let mut probe = TcpStream::connect(address).await.unwrap();
-            let request = "GET / HTTP/1.1\r\nHost: coco\r\nConnection: close\r\n\r\n";
-            // One that finds no seat is closed before it has read this.
-            probe.write_all(request.as_bytes()).await.ok();
-            answer.clear();
-            probe.read_to_string(&mut answer).await.ok();
-            tokio::task::yield_now().await;
-        }
+        let answered = async {
+            let mut answer = String::new();
+            while !answer.ends_with("here") {
+                let mut probe = TcpStream::connect(address).await.unwrap();
+                // One that finds no seat is closed before it has read this.
+                probe.write_all(REQUEST).await.ok();
+                answer.clear();
+                probe.read_to_string(&mut answer).await.ok();
+            }
+        };
+        tokio::time::timeout(CONNECTION_TIMEOUT / 2, answered).await.unwrap();
+        drop(quiet);
         end.send(true).unwrap();
         server.await.unwrap();
     }
