@@ -105,7 +105,7 @@ impl Service {
         let handle = self.running.handle();
         let upgrades = handle.registry().counter(telemetry::UPGRADES, &[]).get();
         let rings = handle.tiers().iter().map(|tier| tier.name.clone()).collect();
-        let past = Past { upgrades, rings, history: self.api.history() };
+        let past = Past { upgrades, rings, history: self.api.history(), log: self.api.log() };
         // Nothing is reloaded while `held` lives: what the new process was told stays true.
         program.start(set, past).await
     }

@@ -113,6 +113,9 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let Services { opened, .. } = services;
     let addresses: Vec<_> = bound.addresses().collect();
     let history = predecessor.as_mut().map(|before| std::mem::take(&mut before.past.history));
+    if let Some(before) = predecessor.as_ref().filter(|before| !before.past.log.is_empty()) {
+        log::ring().inherit(&before.past.log);
+    }
     let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
     for (protocol, address) in addresses {
         tracing::info!(protocol, %address, "listening");

@@ -64,6 +64,8 @@ pub(crate) struct Past {
     pub(crate) rings: Vec<String>,
     /// Its numbers, as [`crate::history::History`] writes them; empty if there are none.
     pub(crate) history: Vec<u8>,
+    /// What it has logged, as [`crate::log::Ring`] writes it; empty if that is not told.
+    pub(crate) log: Vec<u8>,
 }
 
 const PROTOCOLS: [(ListenerProtocol, &str); 4] = [

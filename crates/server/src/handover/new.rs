@@ -70,8 +70,10 @@ impl Predecessor {
                         set.listeners.push(HandedSocket { protocol, address, socket });
                     }
                 }
-                Word::Prepare { upgrades, rings } => {
-                    let past = Past { upgrades: upgrades + 1, rings, history: body };
+                Word::Prepare { upgrades, rings, log } => {
+                    let mut history = body;
+                    let log = history.split_off(history.len().saturating_sub(log));
+                    let past = Past { upgrades: upgrades + 1, rings, history, log };
                     return Ok((Self { channel, past }, set));
                 }
                 other => bail!("{other:?} comes too early"),
@@ -193,10 +195,11 @@ mod tests {
         let (left, right) = UnixStream::pair().unwrap();
         let mut left = Channel::new(left, PATIENCE).unwrap();
         let rings = vec!["carbon".to_owned()];
-        left.send(&Word::Prepare { upgrades: 3, rings }, b"numbers", None).unwrap();
+        left.send(&Word::Prepare { upgrades: 3, rings, log: 5 }, b"numberslines", None).unwrap();
         let (predecessor, set) =
             Predecessor::greet(Channel::new(right, PATIENCE).unwrap()).unwrap();
         assert_eq!(predecessor.past.history, b"numbers");
+        assert_eq!(predecessor.past.log, b"lines");
         assert_eq!(predecessor.past.rings, ["carbon"]);
         assert_eq!((predecessor.past.upgrades, set.listeners.len()), (4, 0));
     }

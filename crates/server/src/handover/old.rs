@@ -134,8 +134,9 @@ fn prepare(stream: UnixStream, sockets: &SocketSet, past: &Past) -> Result<Chann
         let word = Word::Socket { protocol, host, port: address.port };
         channel.send(&word, b"", Some(socket.as_fd())).map_err(failed)?;
     }
-    let word = Word::Prepare { upgrades: past.upgrades, rings: past.rings.clone() };
-    channel.send(&word, &past.history, None).map_err(failed)?;
+    let (upgrades, rings, log) = (past.upgrades, past.rings.clone(), past.log.len());
+    let body = [past.history.as_slice(), &past.log].concat();
+    channel.send(&Word::Prepare { upgrades, rings, log }, &body, None).map_err(failed)?;
     match channel.receive() {
         Ok(Some(message)) if message.word == Word::Ready => Ok(channel),
         Ok(Some(message)) => Err(format!("it said {:?}", message.word)),
