@@ -19,8 +19,9 @@ pub struct Verify {
     pub urls: Vec<RouterUrl>,
     /// When it was deployed: 1764105600, 2025-11-25T21:20:00Z, or 5m for five minutes ago
     ///
-    /// Messages of the log count from then on, and numbers are compared before and after it. Without it
-    /// the whole log counts, and the halves of the window are compared.
+    /// Messages of the log count from then on, those of a process that has handed over too, and numbers are
+    /// compared before and after it. Without it all that the process itself has logged counts, and the halves
+    /// of the window are compared.
     #[arg(long, value_name = "TIME")]
     pub since: Option<Time>,
     /// Any other version than this is CRITICAL
