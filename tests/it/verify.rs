@@ -138,13 +138,17 @@ fn a_healthy_pair_under_load_is_good_and_what_changes_is_found() {
     assert!(!good.out.contains('\u{1b}') && good.out.lines().nth(1) == Some(""), "{}", good.out);
     let is_narrow = |line: &str| line.chars().count() <= 100;
     assert!(good.out.lines().skip(1).all(is_narrow), "{}", good.out);
+    // As much as it says that it takes.
+    Said::wait_for(0, "OK: 2 routers, ", &[one, other, "--window=8s"]);
     let told = Said::wait_for(0, "", &[&all[..], &["--json"]].concat());
     let told: Value = serde_json::from_str(&told.out).unwrap();
+    let ids: Vec<_> = pair.iter().map(|coco| json!(coco.id())).collect();
+    assert_eq!([0, 1].map(|at| &told["processes"][at]["pid"]), [&ids[0], &ids[1]], "{told}");
     assert_eq!((&told["grade"], &told["exit_status"]), (&json!("OK"), &json!(0)));
     let asked: Vec<_> = told["questions"].as_array().unwrap().iter().map(|q| &q["grade"]).collect();
     assert_eq!(asked, [&json!("OK"); 4], "{told}");
 
-    let old = Said::wait_for(2, "old version", &[one, WINDOW, "--expect-version", "1.0.1"]);
+    let old = Said::wait_for(2, "another version", &[one, WINDOW, "--expect-version", "1.0.1"]);
     old.blames("CRITICAL", RUNNING);
 
     let moment = now();
@@ -191,6 +195,10 @@ fn rings_that_differ_and_a_listener_that_is_not_bound_are_named() {
     let nodes = Nodes::start();
     let [first, second] = nodes.addresses();
     let both = Coco::start(&config(&[first.clone(), second]));
+    let twice = [url(&both), url(&both).replace("127.0.0.1", "localhost")];
+    let said = Said::of(&[&twice[0], &twice[1]]);
+    assert!(said.status == 3 && said.text.contains("are one router: name it once"), "{}", said.out);
+    assert!(!said.text.contains("2 routers place alike"), "{}", said.out);
     let single = Coco::start(&config(&[first]));
     let said = Said::wait_for(2, "tier carbon differs: ", &[&url(&both), &url(&single)]);
     said.blames("CRITICAL", QUERY);
@@ -344,6 +352,50 @@ fn several_at_once_are_all_right_and_leave_no_canary_armed() {
     assert_eq!(ledger.shed_in_all(), 0, "{ledger}");
 }
 
+#[test]
+fn what_was_logged_before_an_upgrade_is_not_forgotten() {
+    let node = LineSink::start();
+    let file = config(&[node.address().to_string()]);
+    let mut coco = Coco::start(&file);
+    let before = now().to_string();
+    coco.rewrite("nonsense = 1\n");
+    assert_ne!(coco.ask_to_reload().status, 200);
+    coco.rewrite(&file);
+    let after = (now() + 0.001).to_string();
+    coco.upgrade();
+    let said = Said::of(&[&url(&coco), "--since", &before]);
+    said.blames("CRITICAL", LOG);
+    assert!(said.status == 2 && said.text.contains("`not reloaded` "), "{}", said.out);
+    // An upgrade alone is no trouble, and what is asked without a time is this process.
+    for arguments in [&["--since", &after][..], &[]] {
+        let said = Said::of(&[&[&*url(&coco)], arguments].concat());
+        assert!(said.text.contains("3. Are there bad log messages? OK"), "{}", said.out);
+    }
+    coco.stop();
+}
+
+#[test]
+fn asking_again_and_again_changes_no_rate() {
+    let nodes = Nodes::start();
+    let coco = Coco::start(&config(&nodes.addresses()));
+    let url = url(&coco);
+    // Rates of no traffic at all.
+    let quiet = [url.as_str(), "--no-canary", "--window=8s"];
+    Said::wait_for(0, "OK: 1 router, ", &quiet);
+    let moment = now().to_string();
+    let asked = [url.as_str(), "--window=8s", "--since", &moment];
+    let said = wait_for("rates after the moment", PATIENCE, || {
+        let said = Said::of(&asked);
+        assert!(!said.text.contains(" rose ") && said.status != 2, "{}", said.out);
+        if said.status == 0 { Ok(said) } else { Err(said.out) }
+    });
+    assert!(said.text.contains("canary line-tcp"), "{}", said.out);
+    let sent = coco.get_json("/debug/vars")["coco"]["canaries"].clone();
+    let sent: u64 = sent.as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert!(sent > 20, "{sent}");
+    coco.stop();
+}
+
 fn start_faulty(fault: &str, nodes: &Nodes) -> Coco {
     Coco::start_as(&config(&nodes.addresses()), faulty_binary(), |command| {
         command.env("COCO_FAULTS", fault);
@@ -394,7 +446,7 @@ fn bad_endpoints_are_unknown_in_time_and_it_says_why() {
     coco.signal(Signal::SIGSTOP);
     let said = Said::of(&[&url(&coco)]);
     coco.signal(Signal::SIGCONT);
-    assert!(said.status == 3 && said.text.contains("no answer"), "{}", said.out);
+    assert!(said.status == 3 && said.text.contains("it said nothing for "), "{}", said.out);
     coco.stop();
 
     for (arguments, why) in [
@@ -406,6 +458,9 @@ fn bad_endpoints_are_unknown_in_time_and_it_says_why() {
         let said = Said::of(arguments);
         assert_eq!(said.status, 3, "{}", said.out);
         assert!(said.out.starts_with("UNKNOWN: ") && said.text.contains(why), "{}", said.out);
+        let said = Said::of(&[&["--json"], arguments].concat());
+        let told: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!((said.status, &told["grade"]), (3, &json!("UNKNOWN")), "{told}");
     }
     let said = Said::of(&[&dead, "--before", "/nowhere/x", "--config", "/nowhere/y"]);
     assert!(said.text.contains("No such file"), "{}", said.out);

@@ -4,17 +4,17 @@ use std::{
     fs::File,
     io::{ErrorKind, Read},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 use ureq::{
-    Body,
+    Body, Timeout,
     http::{Response, StatusCode},
 };
 
-use crate::client::agent;
+use crate::{client::agent, ks::span};
 
 /// Longest time until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -54,10 +54,46 @@ pub(crate) fn send(
     if url.starts_with("https://") {
         bail!("only plain HTTP is spoken; say http://");
     }
-    let answer = request().context("no answer")?;
+    let asked_at = Instant::now();
+    let answer = request().map_err(|error| late(error, asked_at.elapsed()))?;
     let status = answer.status();
-    let body = bounded(answer.into_body().into_reader()).context("half an answer")?;
+    let body = bounded(answer.into_body().into_reader());
+    let body = body.map_err(|error| half(error, asked_at.elapsed()))?;
     Ok(Answer { status, body })
+}
+
+/// Why there is no answer after this time.
+fn late(error: ureq::Error, waited: Duration) -> anyhow::Error {
+    let waited = span(waited.as_secs_f64());
+    match error {
+        ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+            anyhow!(
+                "no answer: no connection stood after {waited}; does it run, and does a firewall let it through?"
+            )
+        }
+        ureq::Error::Timeout(_) => {
+            anyhow!("no answer: it said nothing for {waited}; does it hang, or answer too slowly?")
+        }
+        error => anyhow!(error).context("no answer"),
+    }
+}
+
+/// Why an answer did not come to its end in this time.
+fn half(error: std::io::Error, waited: Duration) -> anyhow::Error {
+    let is_late = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+        || matches!(
+            error.get_ref().and_then(|inner| inner.downcast_ref()),
+            Some(ureq::Error::Timeout(_))
+        );
+    match is_late {
+        true => {
+            let waited = span(waited.as_secs_f64());
+            anyhow!(
+                "half an answer: it had not ended after {waited}; does it hang, or answer too slowly?"
+            )
+        }
+        false => anyhow!(error).context("half an answer"),
+    }
 }
 
 impl Answer {
@@ -116,6 +152,8 @@ fn beginning(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Write as _, net::TcpListener};
+
     use super::*;
 
     #[test]
@@ -133,6 +171,32 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert!(parse(deep.as_bytes()).unwrap_err().to_string().contains("recursion limit"));
         assert_eq!(parse(b"[1]").unwrap(), serde_json::json!([1]));
+    }
+
+    #[test]
+    fn what_hangs_is_told_with_how_long_it_was_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/x", listener.local_addr().unwrap());
+        let short = agent(Duration::from_millis(300), Duration::from_millis(300));
+        let ask = || format!("{:#}", send(&url, || short.get(&url).call()).unwrap_err());
+        let silent = ask();
+        assert!(silent.starts_with("no answer: it said nothing for 0."), "{silent}");
+        let said = std::thread::scope(|scope| {
+            let half = scope.spawn(|| {
+                // The one that was given up waits before it.
+                let (_gone, _) = listener.accept().unwrap();
+                let (mut client, _) = listener.accept().unwrap();
+                client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{").unwrap();
+                client
+            });
+            let said = ask();
+            drop(half.join().unwrap());
+            said
+        });
+        assert!(said.starts_with("half an answer: it had not ended after 0."), "{said}");
+        let connect = ureq::Error::Timeout(Timeout::Connect);
+        let said = late(connect, Duration::from_secs(3)).to_string();
+        assert!(said.starts_with("no answer: no connection stood after 3s"), "{said}");
     }
 
     #[test]

@@ -109,6 +109,9 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     let bound = bind(plan, shards, &registry, sockets.listeners, predecessor.is_some())?;
     let services = Services::open(sockets.services, &api, agent.as_ref())?;
     let history = predecessor.as_mut().map(|before| std::mem::take(&mut before.past.history));
+    if let Some(before) = predecessor.as_ref().filter(|before| !before.past.log.is_empty()) {
+        log::ring().inherit(&before.past.log);
+    }
     let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
     let status = Arc::new(Status::new(drain_timeout, drain_delay));
     let reloader = Reloader {

@@ -10,7 +10,7 @@ use terminal_size::{Width, terminal_size};
 /// Columns and colours of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Screen {
-    /// Within 60..=200.
+    /// At most 200.
     pub(crate) columns: usize,
     is_coloured: bool,
 }
@@ -28,16 +28,23 @@ impl Screen {
     /// `COLUMNS`, or the width of the terminal, or 80. Colours only on a terminal, and not if `NO_COLOR`
     /// is set.
     pub(crate) fn of_stdout() -> Self {
+        Self::sized(COLUMNS, COLUMNS_MIN)
+    }
+
+    /// The same with another width for what is no terminal, and a least one.
+    pub(crate) fn sized(usual: usize, least: usize) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let asked = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let measured = || terminal_size().map(|(Width(columns), _)| usize::from(columns));
         let columns = asked.or_else(|| measured().filter(|_| is_terminal));
         let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self::new(columns.unwrap_or(COLUMNS), is_terminal && !no_colour)
+        let columns = columns.unwrap_or(usual).clamp(least, COLUMNS_MAX);
+        Self { columns, is_coloured: is_terminal && !no_colour }
     }
 
-    pub(crate) fn new(columns: usize, is_coloured: bool) -> Self {
-        Self { columns: columns.clamp(60, 200), is_coloured }
+    #[cfg(test)]
+    pub(crate) const fn new(columns: usize, is_coloured: bool) -> Self {
+        Self { columns, is_coloured }
     }
 
     /// The text in a colour, where there are colours.
@@ -53,6 +60,10 @@ impl Screen {
 }
 
 const COLUMNS: usize = 80;
+
+const COLUMNS_MIN: usize = 60;
+
+const COLUMNS_MAX: usize = 200;
 
 /// Broken between words into lines of at most so many characters; a longer word is broken in itself.
 pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::{Api, history::seconds, json as answer, problem};
 use crate::log::{self, Asked, Found, Level};
 
-/// `?level=LEVEL&since=UNIX_SECONDS`; both may be left out.
+/// `?level=LEVEL&since=UNIX_SECONDS`; both may be left out. Lines of the processes that have handed over come only by
+/// a time.
 pub(super) async fn log(State(api): State<Api>, uri: Uri) -> Response {
     match read(&uri) {
         Ok(asked) => answer(&as_json(&api, log::ring().find(asked))),
@@ -22,7 +23,7 @@ pub(super) async fn log(State(api): State<Api>, uri: Uri) -> Response {
 }
 
 fn read(uri: &Uri) -> Result<Asked, String> {
-    let mut asked = Asked { level: Level::Warn, since: 0 };
+    let mut asked = Asked { level: Level::Warn, since: None };
     let mut seen = BTreeSet::new();
     let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     for (key, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
@@ -33,7 +34,7 @@ fn read(uri: &Uri) -> Result<Asked, String> {
                 return Err(format!("`{key}` is given twice"));
             }
             "level" => asked.level = read_level(&value)?,
-            "since" => asked.since = read_since(&value)?,
+            "since" => asked.since = Some(read_since(&value)?),
             _ => return Err(format!("unknown parameter `{key}`; known: level, since")),
         }
     }
@@ -54,7 +55,7 @@ fn read_since(text: &str) -> Result<u64, String> {
 }
 
 fn as_json(api: &Api, found: Found) -> Value {
-    let Found { kept, oldest, overwritten, kinds, lines } = found;
+    let Found { began, kept, oldest, overwritten, kinds, lines } = found;
     let kinds = kinds.into_iter().map(|(level, kind)| {
         json!({
             "kind": &*kind.name,
@@ -75,6 +76,8 @@ fn as_json(api: &Api, found: Found) -> Value {
     json!({
         "now": seconds(log::unix_ms()),
         "process": { "pid": std::process::id(), "start_time": api.started_unix },
+        // The first of those that have handed over.
+        "began": began.map_or_else(|| json!(api.started_unix), |began| json!(seconds(began))),
         "kept": kept,
         "oldest": oldest.map(seconds),
         "overwritten": overwritten,
@@ -94,9 +97,12 @@ mod tests {
     #[test]
     fn a_level_and_a_time_are_asked_for() {
         let asked = |level, since| Ok(Asked { level, since });
-        assert_eq!(ask(""), asked(Level::Warn, 0));
-        assert_eq!(ask("?level=info"), asked(Level::Info, 0));
-        assert_eq!(ask("?since=1764000000.25&level=error"), asked(Level::Error, 1_764_000_000_250));
+        assert_eq!(ask(""), asked(Level::Warn, None));
+        assert_eq!(ask("?level=info"), asked(Level::Info, None));
+        assert_eq!(
+            ask("?since=1764000000.25&level=error"),
+            asked(Level::Error, Some(1_764_000_000_250))
+        );
     }
 
     #[test]

@@ -94,6 +94,11 @@ impl Api {
         self.history.to_bytes()
     }
 
+    /// The newest lines of the log, for the process that takes over.
+    pub(crate) fn log(&self) -> Vec<u8> {
+        crate::log::ring().to_bytes(self.started_unix.saturating_mul(1_000))
+    }
+
     /// From now on `/readyz` says that this process takes nothing new.
     pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);

@@ -45,13 +45,16 @@ pub(super) enum Word {
     /// A listening socket, with the address as configured.
     Socket { protocol: String, host: String, port: u16 },
     /// There are no more of these. So many processes have handed over before, these tiers have a ring, and that is on
-    /// disk; the body is what the old process has recorded of its numbers. (A build that knows less goes by what it knows.)
+    /// disk; the body is what the old process has recorded of its numbers, and so many bytes of what it has logged. (A
+    /// build that knows less goes by what it knows.)
     Prepare {
         upgrades: u64,
         #[serde(default)]
         rings: Vec<String>,
         #[serde(default)]
         kept: Option<KeptWord>,
+        #[serde(default)]
+        log: usize,
     },
     /// From the new process: it waits for nothing else.
     Ready,

@@ -73,6 +73,8 @@ pub(crate) struct Past {
     pub(crate) kept: Option<Kept>,
     /// Its numbers, as [`crate::history::History`] writes them; empty if there are none.
     pub(crate) history: Vec<u8>,
+    /// What it has logged, as [`crate::log::Ring`] writes it; empty if that is not told.
+    pub(crate) log: Vec<u8>,
 }
 
 /// What is on disk or may go there, as it is told.

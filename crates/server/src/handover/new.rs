@@ -70,9 +70,11 @@ impl Predecessor {
                         set.listeners.push(HandedSocket { protocol, address, socket });
                     }
                 }
-                Word::Prepare { upgrades, rings, kept } => {
-                    let (upgrades, kept) = (upgrades + 1, kept.map(KeptWord::kept));
-                    let past = Past { upgrades, rings, kept, history: body };
+                Word::Prepare { upgrades, rings, kept, log } => {
+                    let (upgrades, kept, mut history) =
+                        (upgrades + 1, kept.map(KeptWord::kept), body);
+                    let log = history.split_off(history.len().saturating_sub(log));
+                    let past = Past { upgrades, rings, kept, history, log };
                     return Ok((Self { channel, past }, set));
                 }
                 other => bail!("{other:?} comes too early"),
@@ -200,11 +202,12 @@ mod tests {
             directory: "/a".into(),
             tiers: [("carbon".to_owned(), TargetProtocol::Pickle)].into(),
         };
-        let word = Word::Prepare { upgrades: 3, rings, kept: Some(KeptWord::new(&kept)) };
-        left.send(&word, b"numbers", None).unwrap();
+        let word = Word::Prepare { upgrades: 3, rings, kept: Some(KeptWord::new(&kept)), log: 5 };
+        left.send(&word, b"numberslines", None).unwrap();
         let (predecessor, set) =
             Predecessor::greet(Channel::new(right, PATIENCE).unwrap()).unwrap();
         assert_eq!(predecessor.past.history, b"numbers");
+        assert_eq!(predecessor.past.log, b"lines");
         assert_eq!(predecessor.past.rings, ["carbon"]);
         assert_eq!(predecessor.past.kept, Some(kept));
         assert_eq!((predecessor.past.upgrades, set.listeners.len()), (4, 0));

@@ -136,9 +136,10 @@ fn prepare(stream: UnixStream, sockets: &SocketSet, past: &Past) -> Result<Chann
         let word = Word::Socket { protocol, host, port: address.port };
         channel.send(&word, b"", Some(socket.as_fd())).map_err(failed)?;
     }
-    let (upgrades, rings) = (past.upgrades, past.rings.clone());
-    let word = Word::Prepare { upgrades, rings, kept: past.kept.as_ref().map(KeptWord::new) };
-    channel.send(&word, &past.history, None).map_err(failed)?;
+    let (upgrades, rings, log) = (past.upgrades, past.rings.clone(), past.log.len());
+    let kept = past.kept.as_ref().map(KeptWord::new);
+    let body = [past.history.as_slice(), &past.log].concat();
+    channel.send(&Word::Prepare { upgrades, rings, kept, log }, &body, None).map_err(failed)?;
     match channel.receive() {
         Ok(Some(message)) if message.word == Word::Ready => Ok(channel),
         Ok(Some(message)) => Err(format!("it said {:?}", message.word)),

@@ -109,7 +109,7 @@ mod tests {
         let ring: &'static Ring = Box::leak(Box::new(Ring::new()));
         let subscriber = tracing_subscriber::registry().with(RingLayer(ring));
         tracing::subscriber::with_default(subscriber, log);
-        let found = ring.find(Asked { level: Level::Info, since: 0 });
+        let found = ring.find(Asked { level: Level::Info, since: None });
         found.lines.into_iter().map(|line| (line.kind.to_string(), line.text.to_string())).collect()
     }
 

@@ -19,8 +19,7 @@ use tracing_subscriber::{
 
 use journal::{Leveled, is_journal};
 use layer::RingLayer;
-use ring::Ring;
-pub(crate) use ring::{Asked, Found, Level, unix_ms};
+pub(crate) use ring::{Asked, Found, Level, Ring, unix_ms};
 
 /// Lines that wait to be written; more are dropped.
 const LINES_MAX: usize = 4096;

@@ -4,11 +4,11 @@
 //! Its lock is held for a copy at the longest. Events are rare: none comes with each sample.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::shelf::{Kind, Line, Shelf};
+use super::shelf::{Kind, Left, Line, Shelf};
 
 /// What is kept, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,13 +50,15 @@ impl Level {
 pub(crate) struct Asked {
     /// This level and those that are worse.
     pub(crate) level: Level,
-    /// From this time on, in milliseconds since the Unix epoch.
-    pub(crate) since: u64,
+    /// From this time on, in milliseconds since the Unix epoch; what this process has logged if `None`.
+    pub(crate) since: Option<u64>,
 }
 
 /// What the ring knows of it.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
+    /// When the first of the processes began whose lines these are; `None` if it was this one.
+    pub(crate) began: Option<u64>,
     /// Lines that are kept of these levels, of any time.
     pub(crate) kept: usize,
     /// From this time on none of their lines is missing; `None` if none is kept.
@@ -69,54 +71,96 @@ pub(crate) struct Found {
     pub(crate) lines: Vec<Line>,
 }
 
+/// Of what one process leaves to the next; to be raised when any of its types changes.
+const FORMAT: u8 = 1;
+
 /// The newest lines of the log.
 #[derive(Debug)]
-pub(crate) struct Ring(Mutex<[Shelf; Level::ALL.len()]>);
+pub(crate) struct Ring(Mutex<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    shelves: [Shelf; Level::ALL.len()],
+    past: Option<Past>,
+}
+
+/// When what is kept began, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    /// With the first of the processes that have handed over.
+    began: u64,
+    /// With this process.
+    own: u64,
+}
 
 impl Ring {
     /// An empty ring.
     pub(super) const fn new() -> Self {
-        Self(Mutex::new([
-            Shelf::new(Level::Info),
-            Shelf::new(Level::Warn),
-            Shelf::new(Level::Error),
-        ]))
+        let shelves = [Shelf::new(Level::Info), Shelf::new(Level::Warn), Shelf::new(Level::Error)];
+        Self(Mutex::new(Kept { shelves, past: None }))
     }
 
     /// Adds a line that was logged at this Unix time in milliseconds.
     pub(super) fn push(&self, level: Level, time: u64, kind: &str, text: &str) {
-        let mut shelves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for shelf in shelves.iter_mut().filter(|shelf| shelf.level == level) {
+        for shelf in self.kept().shelves.iter_mut().filter(|shelf| shelf.level == level) {
             shelf.push(time, kind, text);
         }
     }
 
     /// Lines logged so far at each level.
     pub(crate) fn counts(&self) -> [(Level, u64); Level::ALL.len()] {
-        let shelves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelves.each_ref().map(|shelf| (shelf.level, shelf.count()))
+        self.kept().shelves.each_ref().map(|shelf| (shelf.level, shelf.count()))
     }
 
     /// What was asked for.
     pub(crate) fn find(&self, asked: Asked) -> Found {
-        let mut found = Found::default();
-        let shelves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept();
+        let mut found = Found { began: kept.past.map(|past| past.began), ..Found::default() };
+        let since = asked.since.or(kept.past.map(|past| past.own)).unwrap_or_default();
         // Where lines are missing, what is complete begins with the first that is left.
         let (mut complete, mut oldest) = (None, None);
-        for shelf in shelves.iter().filter(|shelf| shelf.level >= asked.level) {
+        for shelf in kept.shelves.iter().filter(|shelf| shelf.level >= asked.level) {
             found.kept += shelf.len();
             found.overwritten += shelf.overwritten();
-            found.lines.extend(shelf.lines_since(asked.since));
-            found.kinds.extend(shelf.kinds_since(asked.since).map(|kind| (shelf.level, kind)));
+            found.lines.extend(shelf.lines_since(since));
+            found.kinds.extend(shelf.kinds_since(since).map(|kind| (shelf.level, kind)));
             oldest = oldest.into_iter().chain(shelf.oldest()).min();
             if shelf.overwritten() > 0 {
                 complete = complete.max(shelf.oldest());
             }
         }
-        drop(shelves);
+        drop(kept);
         found.oldest = complete.or(oldest);
         found.lines.sort_by_key(|line| line.time);
         found
+    }
+
+    /// All of it for the process that takes over; `started` is when this one began, in milliseconds since the
+    /// Unix epoch. Empty if that cannot be.
+    pub(crate) fn to_bytes(&self, started: u64) -> Vec<u8> {
+        let kept = self.kept();
+        let began = kept.past.map_or(started, |past| past.began);
+        let shelves = kept.shelves.each_ref().map(Shelf::leave);
+        postcard::to_stdvec(&(FORMAT, began, shelves)).unwrap_or_default()
+    }
+
+    /// Begins with what the process before this one has logged.
+    pub(crate) fn inherit(&self, bytes: &[u8]) {
+        let read = |bytes| postcard::from_bytes::<(u8, u64, [Left; Level::ALL.len()])>(bytes).ok();
+        let Some((_, began, left)) =
+            Some(bytes).filter(|bytes| bytes.first() == Some(&FORMAT)).and_then(read)
+        else {
+            tracing::warn!("the log of the process before this one cannot be read");
+            return;
+        };
+        let mut kept = self.kept();
+        let own = kept.shelves.iter().filter_map(Shelf::oldest).min().unwrap_or_else(unix_ms);
+        kept.past = Some(Past { began, own });
+        kept.shelves.iter_mut().zip(left).for_each(|(shelf, left)| shelf.inherit(left));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,7 +178,39 @@ mod tests {
     };
 
     fn asked(level: Level, since: u64) -> Asked {
-        Asked { level, since }
+        Asked { level, since: Some(since) }
+    }
+
+    #[test]
+    fn the_next_process_goes_on_with_it() {
+        let old = Ring::new();
+        (0..2_000).for_each(|time| old.push(Level::Warn, time, "flood", "flood"));
+        old.push(Level::Error, 2_500, "refused", "refused why=x");
+        let new = Ring::new();
+        new.push(Level::Error, 3_000, "refused", "refused why=y");
+        new.inherit(&old.to_bytes(7));
+        new.push(Level::Error, 4_000, "lost", "lost");
+        let found = new.find(asked(Level::Error, 2_000));
+        assert_eq!(found.began, Some(7));
+        let texts: Vec<_> = found.lines.iter().map(|line| &*line.text).collect();
+        assert_eq!(texts, ["refused why=x", "refused why=y", "lost"]);
+        let kinds: Vec<_> = found.kinds.iter().map(|(_, k)| (&*k.name, k.count, k.first)).collect();
+        assert_eq!(kinds, [("refused", 2, 2_500), ("lost", 1, 4_000)]);
+        // Of its own, it has logged two.
+        assert_eq!(new.counts().map(|(_, count)| count), [0, 0, 2]);
+        let own = new.find(Asked { level: Level::Warn, since: None });
+        assert_eq!((own.lines.len(), own.kinds.len(), own.overwritten), (2, 2, 2_000 - 1_024));
+
+        let third = Ring::new();
+        third.inherit(&new.to_bytes(2_900));
+        let found = third.find(asked(Level::Error, 0));
+        assert_eq!((found.began, found.lines.len()), (Some(7), 3));
+        assert_eq!(third.find(Asked { level: Level::Info, since: None }).lines.len(), 0);
+        let none = Ring::new();
+        for bad in [&b"what"[..], b"", &[FORMAT, 1, 2]] {
+            none.inherit(bad);
+        }
+        assert_eq!(none.find(asked(Level::Info, 0)).began, None);
     }
 
     #[test]

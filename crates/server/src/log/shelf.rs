@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::ring::Level;
 
 /// Lines that are kept of a level, each of 400 bytes at most.
@@ -38,11 +40,23 @@ pub(super) struct Shelf {
     lines: VecDeque<Line>,
     overwritten: u64,
     kinds: Vec<Kind>,
+    /// Lines of the processes before this one.
+    inherited: u64,
+}
+
+/// What one process leaves of a level to the next.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Left {
+    overwritten: u64,
+    /// Name, count, first and last time.
+    kinds: Vec<(String, u64, u64, u64)>,
+    /// Time, place of its kind, text.
+    lines: Vec<(u64, usize, String)>,
 }
 
 impl Shelf {
     pub(super) const fn new(level: Level) -> Self {
-        Self { level, lines: VecDeque::new(), overwritten: 0, kinds: Vec::new() }
+        Self { level, lines: VecDeque::new(), overwritten: 0, kinds: Vec::new(), inherited: 0 }
     }
 
     pub(super) fn push(&mut self, time: u64, kind: &str, text: &str) {
@@ -80,9 +94,40 @@ impl Shelf {
         }
     }
 
-    /// Lines so far.
+    /// All of it, for the next process.
+    pub(super) fn leave(&self) -> Left {
+        let kinds = self.kinds.iter();
+        let place = |line: &Line| self.kinds.iter().position(|k| Arc::ptr_eq(&k.name, &line.kind));
+        let lines = self.lines.iter();
+        Left {
+            overwritten: self.overwritten,
+            kinds: kinds.map(|k| (k.name.to_string(), k.count, k.first, k.last)).collect(),
+            lines: lines.filter_map(|l| Some((l.time, place(l)?, l.text.to_string()))).collect(),
+        }
+    }
+
+    /// Puts what the process before this one has left before the lines of this one.
+    pub(super) fn inherit(&mut self, left: Left) {
+        let own = std::mem::replace(self, Self::new(self.level));
+        let kind = |(name, count, first, last): (String, _, _, _)| {
+            let name = name.into();
+            Kind { name, count, first, last }
+        };
+        // One more: that stands for all others.
+        self.kinds = left.kinds.into_iter().take(KINDS_MAX + 1).map(kind).collect();
+        self.inherited = self.count();
+        self.overwritten = left.overwritten;
+        for (time, at, text) in left.lines.into_iter().take(LINES_MAX) {
+            let Some(kind) = self.kinds.get(at) else { continue };
+            let (level, kind) = (self.level, Arc::clone(&kind.name));
+            self.lines.push_back(Line { time, level, kind, text: text.into() });
+        }
+        own.lines.iter().for_each(|line| self.push(line.time, &line.kind, &line.text));
+    }
+
+    /// Lines that this process has logged so far.
     pub(super) fn count(&self) -> u64 {
-        self.kinds.iter().map(|kind| kind.count).sum()
+        self.kinds.iter().map(|kind| kind.count).sum::<u64>().saturating_sub(self.inherited)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use coco_checks::Grade;
 
 use super::moment::Time;
@@ -19,12 +19,13 @@ pub struct Verify {
     pub urls: Vec<RouterUrl>,
     /// When it was deployed: 1764105600, 2025-11-25T21:20:00Z, or 5m for five minutes ago
     ///
-    /// Messages of the log count from then on, and numbers are compared before and after it. Without it
-    /// the whole log counts, and the halves of the window are compared.
+    /// Messages of the log count from then on, those of a process that has handed over too, and numbers are
+    /// compared before and after it. Without it all that the process itself has logged counts, and the halves
+    /// of the window are compared.
     #[arg(long, value_name = "TIME")]
     pub since: Option<Time>,
     /// Any other version than this is CRITICAL
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
     pub expect_version: Option<String>,
     /// The configuration that should be in force: its listeners and rings are looked for
     #[arg(short, long, value_name = "FILE")]
@@ -86,11 +87,13 @@ impl Verify {
         Ks { what, options }
     }
 
-    /// Time to look back from now, to have a window on each side of the moment.
+    /// Time to look back from now, to have a window on each side of the moment; and somewhat more, as `coco ks`
+    /// does, for the reading before the first rate.
     pub(super) fn span(&self, now: f64, moment: Option<f64>) -> Duration {
         let since = moment.map_or(0.0, |moment| (now - moment).max(0.0));
         let since = Duration::try_from_secs_f64(since).unwrap_or(crate::history::SPAN);
-        self.window.0.saturating_add(since).min(crate::history::SPAN)
+        let window = self.window.0.saturating_mul(3).div_f64(2.0);
+        window.saturating_add(since).min(crate::history::SPAN)
     }
 
     /// The exit status of a grade.
@@ -145,15 +148,23 @@ mod tests {
         };
         assert_eq!(urls(""), ["http://127.0.0.1:9090"]);
         assert_eq!(urls("a http://b:91/"), ["http://a:9090", "http://b:91"]);
-        for bad in ["https://a", "a/b", "--since never", "--window 0s", "--alpha 1"] {
+        for bad in [
+            "https://a",
+            "a/b",
+            "--since never",
+            "--window 0s",
+            "--alpha 1",
+            "--expect-version=",
+            "--since 2200-01-01T00:00:00Z",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_window_is_asked_for_on_each_side() {
+    fn a_window_and_somewhat_more_is_asked_for() {
         let args = parse("--window 10m").unwrap();
-        for (moment, minutes) in [(None, 10), (Some(700.0), 15), (Some(5_000.0), 10)] {
+        for (moment, minutes) in [(None, 15), (Some(700.0), 20), (Some(5_000.0), 15)] {
             assert_eq!(args.span(1_000.0, moment), Duration::from_secs(minutes * 60));
         }
         assert_eq!(args.span(1e9, Some(0.0)), crate::history::SPAN);

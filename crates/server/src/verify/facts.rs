@@ -72,6 +72,14 @@ pub(super) fn gather(args: &Verify, url: &str, moment: Option<f64>) -> Result<Fa
     })
 }
 
+impl Facts {
+    /// What it says about its process, if it does.
+    pub(super) fn process(&self) -> Option<Value> {
+        let process = self.vars.as_ref().ok()?.get("process")?;
+        Some(process.clone())
+    }
+}
+
 /// The owners of each name that a canary may have.
 fn owners(router: &Router) -> BTreeMap<String, Asked> {
     let names = [canary::NAME.to_owned(), canary::HOST.to_owned(), canary::identifier()];

@@ -25,8 +25,19 @@ pub(super) fn object(args: &Verify, report: &Report) -> Value {
         "since": report.moment,
         "seconds": report.seconds,
         "routers": report.routers,
+        "processes": report.processes,
         "questions": Question::ALL.map(question),
         "checks": report.rows.iter().map(check).collect::<Vec<_>>(),
+    })
+}
+
+/// The object for a command line that could not be read.
+pub(super) fn refusal(rendered: &str) -> Value {
+    let first = rendered.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    json!({
+        "grade": Grade::Unknown.as_str(),
+        "exit_status": Grade::Unknown.exit_status(),
+        "line": format!("{}: {}", Grade::Unknown, first.trim_start_matches("error: ")),
     })
 }
 
@@ -38,4 +49,35 @@ fn check(row: &Row) -> Value {
         "grade": row.grade.map(Grade::as_str),
         "text": row.text,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::running::tests::args;
+
+    #[test]
+    fn it_tells_which_process_answered() {
+        let process = json!({"pid": 7, "start_time": 5, "upgrades": 0});
+        let report = Report {
+            rows: Vec::new(),
+            routers: vec!["http://a:1".to_owned(), "http://b:1".to_owned()],
+            processes: vec![Some(process), None],
+            moment: None,
+            seconds: 1.0,
+        };
+        let told = object(&args(""), &report);
+        assert_eq!(told["processes"][0]["start_time"], 5);
+        assert_eq!(
+            (&told["processes"][0]["pid"], &told["processes"][1]),
+            (&json!(7), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_json_too() {
+        let told = refusal("error: invalid value 'x'\n\nFor more information, try '--help'.\n");
+        assert_eq!(told["line"], "UNKNOWN: invalid value 'x'");
+        assert_eq!((&told["grade"], &told["exit_status"]), (&json!("UNKNOWN"), &json!(3)));
+    }
 }

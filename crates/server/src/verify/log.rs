@@ -21,7 +21,7 @@ const EXPECTED: &[&str] = &[
 ];
 
 /// A process may begin so many seconds after the moment of the deploy that began it.
-const START_WITHIN: f64 = 120.0;
+pub(super) const START_WITHIN: f64 = 120.0;
 
 /// Kinds that get a row of their own.
 const KINDS_MAX: usize = 20;
@@ -30,7 +30,10 @@ const KINDS_MAX: usize = 20;
 pub(super) fn rows(args: &Verify, facts: &Facts, moment: Option<f64>) -> Vec<Row> {
     let mut rows = Rows::new(Question::Log, Some(&facts.url));
     match &facts.log {
-        Ok(log) => judge(log, &args.expect, moment, &mut rows),
+        Ok(log) => {
+            judge(log, &args.expect, moment, &mut rows);
+            absent(log, &args.expect, &mut rows);
+        }
         Err(why) if why.contains("answered 404") => {
             let text = format!("it does not show its log, so it is an older Coco ({why})");
             rows.say("log", Grade::Unknown, text);
@@ -45,9 +48,14 @@ fn judge(log: &Value, expected: &[String], moment: Option<f64>, rows: &mut Rows<
         let why = "/debug/log has no list `kinds` and no `now`: that is no log of a Coco";
         return rows.say("log", Grade::Unknown, why);
     };
-    let started = log["process"]["start_time"].as_f64();
-    let is_older = |moment: &f64| started.is_some_and(|started| started <= *moment);
-    let since = moment.filter(is_older).map_or_else(|| "its start".to_owned(), moment::shown);
+    let since = match (moment, began(log)) {
+        (Some(moment), Some(began)) if began <= moment => moment::shown(moment),
+        (Some(moment), Some(began)) => format!(
+            "its start, {} after --since; what the process before it logged is not seen",
+            span(began - moment)
+        ),
+        _ => "its start".to_owned(),
+    };
     if let Some(gap) = gap(log, moment) {
         rows.say("log", Grade::Unknown, gap);
     }
@@ -92,20 +100,34 @@ fn newest(log: &Value, kind: &str) -> Option<String> {
 
 const LINE_CHARS_MAX: usize = 160;
 
+/// Says what was expected and did not come: it may be misspelt, or not happen any more.
+fn absent(log: &Value, expected: &[String], rows: &mut Rows<'_>) {
+    let Some(kinds) = log["kinds"].as_array() else { return };
+    let is_absent = |kind: &&String| !kinds.iter().any(|known| known["kind"] == **kind);
+    for kind in expected.iter().filter(is_absent) {
+        rows.say("log", Grade::Ok, format!("`{kind}` is expected, and did not come"));
+    }
+}
+
+/// When the process began, or the first of those that have handed over: each leaves to the next what it logged.
+pub(super) fn began(log: &Value) -> Option<f64> {
+    log["began"].as_f64().or(log["process"]["start_time"].as_f64())
+}
+
 /// What is missing of the time that was asked for.
 fn gap(log: &Value, moment: Option<f64>) -> Option<String> {
-    let started = log["process"]["start_time"].as_f64();
-    if let (Some(moment), Some(started)) = (moment, started)
-        && started > moment + START_WITHIN
+    let began = began(log);
+    if let (Some(moment), Some(began)) = (moment, began)
+        && began > moment + START_WITHIN
     {
-        let (after, when) = (span(started - moment), moment::shown(started));
+        let (after, when) = (span(began - moment), moment::shown(began));
         return Some(format!(
             "this process began at {when}, {after} after --since: what was logged until then is gone"
         ));
     }
     let overwritten = log["overwritten"].as_u64().unwrap_or_default();
     let oldest = log["oldest"].as_f64()?;
-    let from = moment.or(started).unwrap_or(f64::NEG_INFINITY);
+    let from = moment.or(log["process"]["start_time"].as_f64()).unwrap_or(f64::NEG_INFINITY);
     (overwritten > 0 && oldest > from).then(|| {
         let oldest = moment::shown(oldest);
         format!(
@@ -155,6 +177,30 @@ mod tests {
         let rows = said(&log(&json!(many)), None);
         assert_eq!(rows.len(), 21);
         assert!(rows[20].1.starts_with("5 more kinds"), "{rows:?}");
+    }
+
+    #[test]
+    fn what_is_expected_and_does_not_come_is_told() {
+        let log = log(&json!([{"kind": "known", "level": "warn", "count": 1}]));
+        let mut rows = Rows::new(Question::Log, None);
+        absent(&log, &["known", "knwon"].map(str::to_owned), &mut rows);
+        let said: Vec<_> = rows.rows.iter().map(|row| (row.grade, row.text.as_str())).collect();
+        assert_eq!(said, [(Some(Grade::Ok), "`knwon` is expected, and did not come")]);
+    }
+
+    #[test]
+    fn a_process_that_took_over_has_the_log_of_those_before_it() {
+        let mut log = log(&json!([]));
+        log["began"] = json!(100.0);
+        let rows = said(&log, Some(700.0));
+        assert!(rows.len() == 1 && rows[0].0 == Grade::Ok, "{rows:?}");
+        assert_eq!(rows[0].1, "no warnings and no errors since 1970-01-01T00:11:40Z");
+        // One that began by itself has nothing of what was before.
+        log["began"] = json!(900.0);
+        let rows = said(&log, Some(890.0));
+        assert_eq!(rows[0].0, Grade::Ok);
+        assert!(rows[0].1.contains("10s after --since; what the process before it"), "{rows:?}");
+        assert_eq!(said(&log, Some(700.0))[0].0, Grade::Unknown);
     }
 
     #[test]

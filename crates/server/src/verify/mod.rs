@@ -23,6 +23,7 @@ mod standing;
 mod table;
 
 use std::{
+    ffi::OsString,
     io::Write as _,
     process::ExitCode,
     sync::{Arc, mpsc},
@@ -39,9 +40,10 @@ pub(crate) use moment::shown;
 
 use crate::{
     config::Config,
-    ks::{Scope, unix_now},
+    ks::{self, Scope, unix_now},
     screen::Screen,
 };
+use ask::Asked;
 use deviation::Numbers;
 use facts::{Facts, gather};
 use row::{Question, Report, Row, Rows};
@@ -50,17 +52,38 @@ use saved::Saved;
 /// Longest time until all routers have answered.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// Columns of the table where nobody tells how wide it may be.
+const COLUMNS: usize = 100;
+
+/// It is no narrower than that.
+const COLUMNS_MIN: usize = 40;
+
 /// Asks, prints what was found, and returns the exit status for it.
 #[must_use]
 pub fn verify(args: &Verify) -> ExitCode {
     let report = report(args);
     let text = match args.json {
         true => format!("{}\n", json::object(args, &report)),
-        false => table::table(&report, Screen::of_stdout()),
+        false => table::table(&report, Screen::sized(COLUMNS, COLUMNS_MIN)),
     };
     // Whoever does not read the answer has the exit status.
     let _written: std::io::Result<()> = std::io::stdout().lock().write_all(text.as_bytes());
     ExitCode::from(args.exit_status(report.grade()))
+}
+
+/// A command line that cannot be read is UNKNOWN; `words` are that of it. Whoever asks for JSON reads JSON.
+#[must_use]
+pub fn usage(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut options = words.take_while(|word| word != "--");
+    if !error.use_stderr() || !options.any(|word| word == "--json") {
+        return ks::usage(error, std::iter::empty());
+    }
+    let rendered = error.to_string();
+    eprintln!("{rendered}");
+    let text = format!("{}\n", json::refusal(&rendered));
+    // As above.
+    let _written: std::io::Result<()> = std::io::stdout().lock().write_all(text.as_bytes());
+    ExitCode::from(Grade::Unknown.exit_status())
 }
 
 fn report(args: &Verify) -> Report {
@@ -68,7 +91,7 @@ fn report(args: &Verify) -> Report {
     let urls: Vec<String> = args.urls.iter().map(|url| url.as_str().to_owned()).collect();
     let mut rows = Vec::new();
     let wanted = args.config.as_ref().map(|path| Config::load(path).map_err(|e| e.to_string()));
-    let saved = args.before.as_ref().map(|path| Saved::read(path, &urls)).transpose();
+    let saved = args.before.as_ref().map(|path| Saved::read(path, &urls, now)).transpose();
     let saved = saved.unwrap_or_else(|why| {
         let mut of_all = Rows::new(Question::Deviation, None);
         of_all.say("before", Grade::Unknown, format!("{why:#}"));
@@ -95,7 +118,8 @@ fn report(args: &Verify) -> Report {
         rows.extend(of_all.rows);
     }
     let seconds = started.elapsed().as_secs_f64();
-    let mut report = Report { rows, routers: urls, moment, seconds };
+    let processes = all.iter().map(|facts| facts.as_ref().ok()?.process()).collect();
+    let mut report = Report { rows, routers: urls, processes, moment, seconds };
     report.sort();
     report
 }
@@ -133,14 +157,7 @@ fn judge(
     wanted: Option<&Result<Config, String>>,
     saved: Option<&Saved>,
 ) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let nobody = Err("it does not answer".to_owned());
-    let tiers: Vec<_> = urls
-        .iter()
-        .zip(all)
-        .map(|(url, facts)| (url.as_str(), facts.as_ref().map_or(&nobody, |facts| &facts.tiers)))
-        .collect();
-    rows.extend(rings::rows(&tiers));
+    let mut rows = placements(urls, all);
     let mut numbers = Vec::new();
     for (url, facts) in urls.iter().zip(all) {
         match facts {
@@ -156,6 +173,22 @@ fn judge(
     let tested = numbers.iter().map(Numbers::tested).sum();
     let scope = Scope { moment, tested };
     rows.extend(numbers.into_iter().flat_map(|numbers| numbers.rows(args, scope)));
+    rows
+}
+
+/// What is to be said of all routers together.
+fn placements(urls: &[String], all: &[Result<Facts, String>]) -> Vec<Row> {
+    let nobody = Err("it does not answer".to_owned());
+    let told = |of: fn(&Facts) -> &Asked| {
+        let told = |facts| Result::as_ref(facts).map_or(&nobody, of);
+        urls.iter().map(String::as_str).zip(all.iter().map(told)).collect::<Vec<_>>()
+    };
+    let mut of_all = Rows::new(Question::Query, None);
+    let firsts = rings::firsts(&told(|facts| &facts.vars), &mut of_all);
+    let tiers = told(|facts| &facts.tiers).into_iter().zip(firsts);
+    let tiers: Vec<_> = tiers.filter(|(_, is_first)| *is_first).map(|(told, _)| told).collect();
+    let mut rows = of_all.rows;
+    rows.extend(rings::rows(&tiers));
     rows
 }
 

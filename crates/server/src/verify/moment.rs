@@ -4,9 +4,20 @@ use std::{str::FromStr, time::Duration};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::config::duration;
+use crate::{
+    config::duration,
+    ks::{span, unix_now},
+};
 
-/// A Unix time in milliseconds, or so long ago.
+/// A clock may be so many seconds off before times cannot be compared.
+pub(super) const CLOCK_OFF_MAX: f64 = 5.0;
+
+/// Nothing can have been seen since then.
+pub(super) fn is_ahead(moment: f64, now: f64) -> bool {
+    moment > now + CLOCK_OFF_MAX
+}
+
+/// A Unix time in milliseconds, not in the future, or so long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Time(Is);
 
@@ -30,6 +41,16 @@ impl FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let (time, now) = (Self::parse(text)?, unix_now());
+        match is_ahead(time.seconds(now), now) {
+            true => Err(format!("it is {} ahead of the clock here", span(time.seconds(now) - now))),
+            false => Ok(time),
+        }
+    }
+}
+
+impl Time {
+    fn parse(text: &str) -> Result<Self, String> {
         if let Ok(seconds) = text.parse::<f64>() {
             let since = Duration::try_from_secs_f64(seconds).ok();
             let ms =
@@ -84,6 +105,11 @@ mod tests {
             // A bare 5 is a Unix time, long ago.
             assert_eq!(bad.parse::<Time>().is_err(), bad != "5", "{bad}");
         }
+        let ahead = |seconds: f64| format!("{:.1}", unix_now() + seconds).parse::<Time>();
+        assert!(ahead(3.0).is_ok(), "clocks are never quite alike");
+        let why = ahead(3_601.0).unwrap_err();
+        assert!(why.starts_with("it is 1h") && why.ends_with("ahead of the clock here"), "{why}");
+        assert!("2200-01-01T00:00:00Z".parse::<Time>().is_err());
         assert_eq!(shown(1_764_105_600.9), "2025-11-25T21:20:00Z");
     }
 }

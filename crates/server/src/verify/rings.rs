@@ -12,6 +12,27 @@ use super::{
     row::{Question, Row, Rows, short},
 };
 
+/// For each address whether it is the first one of its router, by what that says of itself; says which are
+/// not. A router agrees with itself.
+pub(super) fn firsts(all: &[(&str, &Asked)], rows: &mut Rows<'_>) -> Vec<bool> {
+    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut firsts = Vec::new();
+    for (url, vars) in all {
+        let vars = vars.as_ref().ok();
+        let instance = vars.and_then(|vars| vars["process"]["instance"].as_str());
+        let first = instance.and_then(|instance| known.get(instance));
+        if let Some(first) = first {
+            let text = format!("{} and {} are one router: name it once", short(first), short(url));
+            rows.say("routers", Grade::Unknown, text);
+        }
+        firsts.push(first.is_none());
+        if let Some(instance) = instance {
+            known.entry(instance).or_insert(url);
+        }
+    }
+    firsts
+}
+
 /// Of one tier: each placement, and who has it.
 type Placements<'a> = BTreeMap<String, Vec<&'a str>>;
 
@@ -127,6 +148,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_router_that_is_named_twice_counts_once() {
+        let vars = |instance: &str| Ok(json!({"process": {"instance": instance}}));
+        let (a, b, old) = (vars("a"), vars("b"), Ok(json!({"process": {"pid": 1}})));
+        let all: [(&str, &Asked); 6] = [
+            ("http://127.0.0.1:1", &a),
+            ("http://y:1", &b),
+            ("http://localhost:1", &a),
+            ("http://y:1", &b),
+            ("http://old:1", &old),
+            ("http://old:2", &old),
+        ];
+        let mut of_all = Rows::new(Question::Query, None);
+        assert_eq!(firsts(&all, &mut of_all), [true, true, false, false, true, true]);
+        let said = of_all.rows.iter().map(|row| (row.grade, row.text.as_str()));
+        let one = "127.0.0.1:1 and localhost:1 are one router: name it once";
+        let other = "y:1 and y:1 are one router: name it once";
+        let unknown = Some(Grade::Unknown);
+        assert_eq!(said.collect::<Vec<_>>(), [(unknown, one), (unknown, other)]);
+    }
 
     #[test]
     fn routers_that_place_otherwise_are_named() {

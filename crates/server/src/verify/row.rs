@@ -1,6 +1,7 @@
 //! What was asked and what came of it: a row for each check.
 
 use coco_checks::Grade;
+use serde_json::Value;
 
 /// The four questions, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +94,8 @@ pub(super) fn worst<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<Grade> {
 pub(super) struct Report {
     pub(super) rows: Vec<Row>,
     pub(super) routers: Vec<String>,
+    /// What each of these says about its process, if it does.
+    pub(super) processes: Vec<Option<Value>>,
     /// The moment of the deploy, in Unix seconds.
     pub(super) moment: Option<f64>,
     /// What it took, in seconds.
@@ -197,7 +200,8 @@ mod tests {
             }
             all.extend(rows.rows);
         }
-        Report { rows: all, routers: vec!["http://a:1".to_owned()], moment: None, seconds: 1.0 }
+        let routers = vec!["http://a:1".to_owned()];
+        Report { rows: all, routers, processes: Vec::new(), moment: None, seconds: 1.0 }
     }
 
     #[test]

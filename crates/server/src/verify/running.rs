@@ -7,13 +7,11 @@ use super::{
     args::Verify,
     configured,
     facts::Facts,
-    moment::shown,
+    log::{START_WITHIN, began},
+    moment::{CLOCK_OFF_MAX, shown},
     row::{Question, Row, Rows},
 };
 use crate::{config::Config, ks::span};
-
-/// A clock may be so many seconds off before times cannot be compared.
-const CLOCK_OFF_MAX: f64 = 5.0;
 
 /// Looks at the process, its probes, its listeners, and the configuration that it runs with.
 pub(super) fn rows(
@@ -24,12 +22,13 @@ pub(super) fn rows(
 ) -> Vec<Row> {
     let mut rows = Rows::new(Question::Running, Some(&facts.url));
     process(args, facts, &mut rows);
+    anew(facts, moment, &mut rows);
     for (check, answer) in [("livez", &facts.livez), ("readyz", &facts.readyz)] {
         probe(check, answer, &mut rows);
     }
     clock(facts, &mut rows);
     listeners(facts, &mut rows);
-    drops(facts, moment, &mut rows);
+    drops(args, facts, moment, &mut rows);
     match wanted {
         None => {}
         Some(Err(why)) => rows.say("config", Grade::Unknown, why),
@@ -59,10 +58,27 @@ fn process(args: &Verify, facts: &Facts, rows: &mut Rows<'_>) {
         None => {}
         Some(wanted) if wanted == version => rows.say("version", Grade::Ok, version),
         Some(wanted) => {
-            let text =
-                format!("old version: {version} runs and not {wanted}; restart or upgrade it");
+            let text = format!(
+                "another version: {version} runs, and not {wanted}; see which one was to be started"
+            );
             rows.say("version", Grade::Critical, text);
         }
+    }
+}
+
+/// Whether it began after the moment, and too late for the deploy itself: then nobody has asked for it.
+fn anew(facts: &Facts, moment: Option<f64>, rows: &mut Rows<'_>) {
+    let (Ok(vars), Ok(log), Some(moment)) = (&facts.vars, &facts.log, moment) else { return };
+    let (Some(began), process) = (began(log), &vars["process"]) else { return };
+    // One that took over from a process that leaves no log cannot tell.
+    let is_first = process["upgrades"] == 0 || Some(began) < process["start_time"].as_f64();
+    if is_first && began > moment + START_WITHIN {
+        let text = format!(
+            "it began anew at {}, {} after --since, and no upgrade did it; has it failed?",
+            shown(began),
+            span(began - moment)
+        );
+        rows.say("start", Grade::Warning, text);
     }
 }
 
@@ -140,20 +156,23 @@ fn listeners(facts: &Facts, rows: &mut Rows<'_>) {
 const ADVICE: &str = "raise receive_buffer, or net.core.rmem_max";
 
 /// What the kernel has dropped since the moment, or in the window.
-fn drops(facts: &Facts, moment: Option<f64>, rows: &mut Rows<'_>) {
+fn drops(args: &Verify, facts: &Facts, moment: Option<f64>, rows: &mut Rows<'_>) {
     let Ok(history) = &facts.history else { return };
     let numbers = |value: &Value| {
         value.as_array().into_iter().flatten().map(Value::as_f64).collect::<Vec<_>>()
     };
     let (times, resets) = (numbers(&history["times"]), numbers(&history["resets"]));
     let counts = numbers(&history["series"]["coco.listen.kernel_dropped"]);
+    let window = args.window.0.as_secs_f64();
+    let begin = times.last().copied().flatten().map_or(f64::NEG_INFINITY, |newest| newest - window);
+    let from = moment.unwrap_or(begin);
     let (mut dropped, mut last) = (0.0, None);
     for (time, count) in times.iter().zip(&counts) {
         let (Some(time), Some(count)) = (*time, *count) else { continue };
         let (before, had) = last.unwrap_or((f64::NEG_INFINITY, count));
         // Each process counts from 0.
         let is_anew = resets.iter().flatten().any(|&reset| before < reset && reset <= time);
-        if moment.is_none_or(|moment| moment < time) {
+        if from < time {
             dropped += (count - if is_anew { 0.0 } else { had }).max(0.0);
         }
         last = Some((time, count));
@@ -241,7 +260,43 @@ pub(super) mod tests {
         assert_eq!(rows[0].1, "process: Coco 2.0.0, process 7, up 1m1s");
         assert_eq!(worst(&said("--expect-version 2.0.0", &facts(), None)).0, Grade::Ok);
         let old = said("--expect-version 2.0.1", &facts(), None);
-        assert!(worst(&old).0 == Grade::Critical && worst(&old).1.contains("old version: 2.0.0"));
+        let wrong = "another version: 2.0.0 runs, and not 2.0.1";
+        assert!(worst(&old).0 == Grade::Critical && worst(&old).1.contains(wrong));
+        // After a rollback it is the newer one.
+        let new = said("--expect-version 1.9", &facts(), None);
+        assert!(worst(&new).1.contains("another version: 2.0.0 runs, and not 1.9"), "{new:?}");
+    }
+
+    #[test]
+    fn a_process_that_began_anew_without_an_upgrade_is_warned_of() {
+        // The moment is 50.
+        for (began, start, upgrades, is_warned) in [
+            (40.0, 40, 0, false),
+            (60.0, 60, 0, false),
+            (200.0, 200, 0, true),
+            (200.0, 300, 1, true),
+            (40.0, 300, 1, false),
+            (300.0, 300, 1, false),
+        ] {
+            let process = json!({"version": "2.0.0", "upgrades": upgrades, "start_time": start});
+            let log = json!({"now": 0.0, "began": began, "process": process});
+            let vars = Ok(json!({"process": process}));
+            let rows = said("", &Facts { vars, log: Ok(log), ..facts() }, None);
+            let (grade, text) = worst(&rows);
+            assert_eq!(*grade == Grade::Warning, is_warned, "{rows:?}");
+            assert_eq!(text.contains("2m30s after --since, and no upgrade"), is_warned, "{text}");
+        }
+    }
+
+    #[test]
+    fn drops_before_the_window_do_not_count() {
+        let series = json!({"coco.listen.kernel_dropped": [3, 4, 4]});
+        let history = Ok(json!({"times": [40, 50, 60], "series": series}));
+        let facts = Facts { history, ..facts() };
+        for (line, is_warned) in [("--window 15s", true), ("--window 5s", false)] {
+            let rows = rows(&args(line), &facts, None, None);
+            assert_eq!(rows.iter().any(|row| row.grade == Some(Grade::Warning)), is_warned);
+        }
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
-use super::facts::Facts;
+use super::{
+    facts::Facts,
+    moment::{is_ahead, shown},
+};
 use crate::ask;
 
 /// Histories of routers by their URLs, from one moment.
@@ -18,8 +21,15 @@ pub(super) struct Saved {
 
 impl Saved {
     /// Reads what [`save`] wrote, or a history as the only one of these routers.
-    pub(super) fn read(path: &Path, urls: &[String]) -> anyhow::Result<Self> {
-        Self::of(&ask::parse(&ask::file(path)?)?, urls).with_context(|| path.display().to_string())
+    pub(super) fn read(path: &Path, urls: &[String], now: f64) -> anyhow::Result<Self> {
+        let read = || {
+            let saved = Self::of(&ask::parse(&ask::file(path)?)?, urls)?;
+            match is_ahead(saved.at, now) {
+                true => bail!("it is of {}, which is ahead of the clock here", shown(saved.at)),
+                false => Ok(saved),
+            }
+        };
+        read().with_context(|| path.display().to_string())
     }
 
     fn of(json: &Value, urls: &[String]) -> anyhow::Result<Self> {
@@ -77,5 +87,11 @@ mod tests {
             (None, Some(&history))
         );
         assert!(Saved::of(&json!({}), &[]).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, both.to_string()).unwrap();
+        assert!(Saved::read(&path, &[], 3.0).is_ok());
+        let why = Saved::read(&path, &[], 1.0).unwrap_err();
+        assert!(format!("{why:#}").contains("1970-01-01T00:00:07Z, which is ahead"), "{why:#}");
     }
 }

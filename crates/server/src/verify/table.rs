@@ -10,8 +10,14 @@ use crate::{
     screen::{Ink, Screen, wrap},
 };
 
-/// Columns of the table, whatever the terminal has.
-const COLUMNS_MAX: usize = 100;
+/// A text that has less room than this beside what it is about stands below that.
+const TEXT_MIN: usize = 30;
+
+/// What stands below is indented so far.
+const BELOW: usize = 4;
+
+/// Columns of the grade.
+const HEAD: usize = 2 + 10;
 
 /// A longer name of a check does not widen its column.
 const CHECK_MAX: usize = 30;
@@ -65,25 +71,45 @@ fn block(rows: &[&Row], with_router: bool, screen: Screen, text: &mut String) {
         false => 0,
     };
     let checks = width(&mut rows.iter().map(|row| escape(&row.check).into_owned()), CHECK_MAX) + 2;
+    let indent = HEAD + routers + checks;
     for row in rows {
         let grade = row.grade.map_or("-", Grade::as_str);
         let mut head = format!("  {}", paint(row.grade, &format!("{grade:<10}"), screen));
-        let mut indent = 2 + 10;
-        if with_router {
-            put(&mut head, format_args!("{:<routers$}", escape(&router(row))));
-            indent += routers;
+        let (router, check) = (router(row), escape(&row.check));
+        let (router, words) = (escape(&router), escape(&row.text));
+        let router = if with_router { &*router } else { "" };
+        if screen.columns < indent + TEXT_MIN {
+            below(head, [router, &*check], &words, screen, text);
+            continue;
         }
-        put(&mut head, format_args!("{:<checks$}", escape(&row.check)));
-        indent += checks;
-        let room = COLUMNS_MAX.saturating_sub(indent).max(20);
-        let grown = (routers > 0 && router(row).chars().count() + 2 > routers)
-            || escape(&row.check).chars().count() + 2 > checks;
+        put(&mut head, format_args!("{router:<routers$}{check:<checks$}"));
+        let grown = (with_router && router.chars().count() + 2 > routers)
+            || check.chars().count() + 2 > checks;
         if grown {
             head.truncate(head.trim_end().len());
             put(&mut head, format_args!("\n{:indent$}", ""));
         }
-        let lines = wrap(&escape(&row.text), room);
+        let lines = wrap(&words, screen.columns - indent);
         put(text, format_args!("{head}{}\n", lines.join(&format!("\n{:indent$}", ""))));
+    }
+}
+
+/// A row where there is no room for columns: what does not fit into a line stands in the next one.
+fn below(mut head: String, parts: [&str; 2], words: &str, screen: Screen, text: &mut String) {
+    let mut at = HEAD;
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        let length = part.chars().count();
+        if at > BELOW && at + length > screen.columns {
+            head.truncate(head.trim_end().len());
+            put(&mut head, format_args!("\n{:BELOW$}", ""));
+            at = BELOW;
+        }
+        put(&mut head, format_args!("{part}  "));
+        at += length + 2;
+    }
+    put(text, format_args!("{}\n", head.trim_end()));
+    for line in wrap(words, screen.columns - BELOW) {
+        put(text, format_args!("{:BELOW$}{line}\n", ""));
     }
 }
 
@@ -121,7 +147,7 @@ mod tests {
             all.extend(rows.rows);
         }
         let routers = urls.iter().map(|url| (*url).to_owned()).collect();
-        Report { rows: all, routers, moment: None, seconds: 1.25 }
+        Report { rows: all, routers, processes: Vec::new(), moment: None, seconds: 1.25 }
     }
 
     #[test]
@@ -129,6 +155,20 @@ mod tests {
         for urls in
             [&["http://a:1"][..], &["http://a:1", "http://[2001:db8:85a3::8a2e:370:7334]:9090"]]
         {
+            // A text does not stand in less than it needs.
+            let narrow = table(&report(urls), Screen::new(40, false));
+            let words = narrow.lines().filter(|line| line.trim_start().starts_with("word"));
+            let widths: Vec<_> = words.map(|line| line.chars().count()).collect();
+            assert!(widths.iter().all(|width| *width <= 40), "{narrow}");
+            assert!(narrow.contains("\n  OK        ") && narrow.contains("\n    Coco 2.0.0\n"));
+            assert_eq!(widths.iter().filter(|width| **width == 4 + 34).count(), 8 * urls.len());
+            let wide = table(&report(urls), Screen::new(160, false));
+            let widest = wide
+                .lines()
+                .skip(1)
+                .filter(|line| line.starts_with("    ") && line.contains("word word"));
+            let widest = widest.map(|line| line.chars().count()).max().unwrap();
+            assert!((120..=160).contains(&widest), "{wide}");
             let text = table(&report(urls), Screen::new(80, false));
             let (first, rest) = text.split_once('\n').unwrap();
             assert!(
@@ -144,7 +184,7 @@ mod tests {
             let last = lines.pop().unwrap();
             assert!(last.starts_with("CRITICAL: ") && last.ends_with("not asked"), "{last}");
             for line in lines {
-                assert!(line.chars().count() <= COLUMNS_MAX, "{line:?}");
+                assert!(line.chars().count() <= 80, "{line:?}");
             }
             assert!(rest.contains("2. Does a simple query work? not asked"), "{rest}");
         }

@@ -6,6 +6,11 @@
 mod counters;
 mod hosts;
 
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
+};
+
 use axum::{extract::State, response::Response};
 use coco_router::{Handle, TierView, telemetry};
 use serde_json::{Map, Value, json};
@@ -32,12 +37,17 @@ fn process(api: &Api) -> Value {
     json!({
         "version": VERSION,
         "pid": std::process::id(),
+        "instance": *INSTANCE,
         "start_time": api.started_unix,
         "uptime": api.started.elapsed().as_secs_f64(),
         "draining": api.is_draining(),
         "upgrades": api.handle.registry().counter(telemetry::UPGRADES, &[]).get(),
     })
 }
+
+/// Tells processes apart that have the number and the second of their start in common, as in containers.
+static INSTANCE: LazyLock<String> =
+    LazyLock::new(|| format!("{:016x}", RandomState::new().hash_one(std::process::id())));
 
 /// What two routers that agree have in common, by tier. Text, and so beside `coco`.
 fn rings(handle: &Handle) -> Value {

@@ -14,6 +14,9 @@ const SERIES_MAX: usize = 10;
 /// Names of series in one row.
 const NAMED_MAX: usize = 5;
 
+/// Seconds that are kept at the most.
+const HISTORY: f64 = 3600.0;
+
 /// What one kind of series came to.
 pub(super) struct Judged {
     pub(super) what: What,
@@ -104,6 +107,10 @@ impl Judged {
             |missing: f64| format!("ask again in {}", span((missing * interval).max(1.0).ceil()));
         let missing = |n: usize| float(HALF_MIN.saturating_sub(n));
         let help = match self.scope.moment {
+            None if HISTORY < 2.0 * interval * float(HALF_MIN) => format!(
+                "the numbers come each {}, and an hour of them is kept: it takes a shorter [measure] interval",
+                span(interval)
+            ),
             None if window < 2.0 * interval * float(HALF_MIN) => {
                 let least = span(2.0 * interval * float(HALF_MIN));
                 format!(

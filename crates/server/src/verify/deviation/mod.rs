@@ -97,8 +97,9 @@ impl Numbers {
                 return rows.rows;
             }
         };
-        let window = args.span(0.0, None).as_secs_f64();
+        let window = args.window.0.as_secs_f64();
         let judged = LOOKED_AT.into_iter().zip(all).map(|(what, data)| {
+            let window = window.min(data.kept.unwrap_or(window));
             let times = Times { interval: data.interval, window };
             // The ledger itself was asked, and again.
             let data = Data { residual: Vec::new(), ..data };
@@ -180,6 +181,15 @@ mod tests {
         saved: Option<&Saved>,
         moment: f64,
     ) -> Vec<(Option<Grade>, String)> {
+        rows_of(line, history, saved, Some(moment))
+    }
+
+    fn rows_of(
+        line: &str,
+        history: Value,
+        saved: Option<&Saved>,
+        moment: Option<f64>,
+    ) -> Vec<(Option<Grade>, String)> {
         let args = args(line);
         let ledger = || Ok(json!({"residual": 0}));
         let facts = Facts {
@@ -188,7 +198,7 @@ mod tests {
             ..Facts::none("http://a:1")
         };
         let numbers = Numbers::read(&args, &facts, saved);
-        let scope = Scope { moment: Some(moment), tested: numbers.tested() };
+        let scope = Scope { moment, tested: numbers.tested() };
         let rows = numbers.rows(&args, scope).into_iter().map(|row| (row.grade, row.text));
         rows.collect()
     }
@@ -230,7 +240,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("before.json");
         std::fs::write(&path, file).unwrap();
-        let saved = Saved::read(&path, &["http://a:1".to_owned()]).unwrap();
+        let saved = Saved::read(&path, &["http://a:1".to_owned()], 1_200.0).unwrap();
         let rows = said("", history(800, steady, |_| 0), Some(&saved), 800.0);
         assert!(rows.iter().all(|(grade, _)| *grade == Some(Grade::Ok)), "{rows:?}");
         assert!(rows[1].1.contains("n=60+40") && rows[1].1.contains("as saved"), "{rows:?}");
@@ -247,7 +257,7 @@ mod tests {
         let saved = |url: &str| {
             let path = folder.path().join("before.json");
             std::fs::write(&path, file(url)).unwrap();
-            Saved::read(&path, &["http://a:1".to_owned()]).unwrap()
+            Saved::read(&path, &["http://a:1".to_owned()], 1_200.0).unwrap()
         };
         let rows = said("", history(800, steady, |_| 0), Some(&saved("http://a:1")), 800.0);
         assert!(rows.contains(&(None, "not there any more: gone:1".to_owned())), "{rows:?}");
@@ -302,6 +312,22 @@ mod tests {
             "{rows:?}"
         );
         assert_eq!(rows[1].0, Some(Grade::Unknown));
+        // A router that measures often keeps less than the window.
+        let mut often = history(1_000, steady, |_| 0);
+        let times: Vec<f64> = (0..=20).map(|k| 1_190.0 + f64::from(k) / 2.0).collect();
+        often["times"] = json!(times);
+        often["interval"] = json!(0.5);
+        for window in ["10m", "3m"] {
+            let rows = rows_of(&format!("--window {window}"), often.clone(), None, None);
+            // Half of the 360 intervals that are kept, and 20 more; 20 rates are there.
+            assert!(rows[1].1.contains("0+20 rates"), "{rows:?}");
+            assert!(rows[1].1.ends_with("ask again in 1m30s"), "{rows:?}");
+        }
+        let rows = rows_of("--window 10s", often.clone(), None, None);
+        assert!(rows[1].1.ends_with("give a --window of 20s at least"), "{rows:?}");
+        often["interval"] = json!(300);
+        let rows = rows_of("--window 1h", often, None, None);
+        assert!(rows[1].1.contains("a shorter [measure] interval"), "{rows:?}");
         let rows = said("", json!({}), None, 800.0);
         assert!(rows[1].0 == Some(Grade::Unknown) && rows[1].1.contains("no history"), "{rows:?}");
     }
