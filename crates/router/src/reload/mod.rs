@@ -190,6 +190,7 @@ fn retire(
     until: Instant,
 ) {
     for target in targets {
+        target.leave();
         match (&target.link, &held.adopter) {
             (Some(_), Some(adopter)) => {
                 let (how, target) = (how_it_leaves(&held.plan, &target), Arc::clone(&target));

@@ -143,10 +143,16 @@ impl<D: Disk> Entry<D> {
         }
     }
 
-    /// All that it was due is sent.
+    /// All that it was due is sent, and has arrived.
     fn has_nothing(&self, link: &Link) -> bool {
         let held = self.target.held();
-        held.queued + held.in_flight == 0 && link.given() == 0 && self.spool.held().records == 0
+        let is_sent = held.queued + held.in_flight == 0
+            && link.given() == 0
+            && self.spool.held().records == 0;
+        if is_sent {
+            link.tell_nothing_more();
+        }
+        is_sent && self.target.in_doubt() == 0
     }
 
     /// Nothing is left of it.
@@ -165,7 +171,7 @@ impl<D: Disk> Entry<D> {
         let Some(Heir { target: heir, leaves }) = self.heirs.pop_front() else { return self };
         self.take_back(shared);
         let (from, held) = (Arc::clone(&self.target), self.spool.held().samples);
-        pass_queue(&from, &heir, shared);
+        let queued = pass_queue(&from, &heir, shared);
         if let Some(new) = &heir.link {
             let _pass = shared.gate.pass();
             pass_on(&from, &heir, held);
@@ -174,7 +180,8 @@ impl<D: Disk> Entry<D> {
         }
         let (tier, id) = (&heir.tier, &heir.plan.id);
         let (from, to) = (&from.plan.label, &heir.plan.label);
-        tracing::info!(tier, id, from, to, samples = held, "its spool goes on at another address");
+        let samples = held + queued;
+        tracing::info!(tier, id, from, to, samples, "its spool goes on at another address");
         let heirs = std::mem::take(&mut self.heirs);
         let before = self.target;
         let mut entry = Self::with(now, heir, self.spool, self.rate);
@@ -186,8 +193,9 @@ impl<D: Disk> Entry<D> {
     }
 }
 
-/// What is in the queue goes on to the heir's, in front of what has come there: a full disk may not take it.
-fn pass_queue(from: &Target, heir: &Target, shared: &Shared) {
+/// What is in the queue goes on to the heir's, in front of what has come there: a full disk may not take it. Returns
+/// the number of samples.
+fn pass_queue(from: &Target, heir: &Target, shared: &Shared) -> u64 {
     let _pass = shared.gate.pass();
     let mut chunks = Vec::new();
     from.queue.end_into(&mut chunks);
@@ -200,4 +208,5 @@ fn pass_queue(from: &Target, heir: &Target, shared: &Shared) {
     if !heir.queue.inherit(chunks) {
         heir.meters.shed(heir.end_reason()).add(samples);
     }
+    samples
 }

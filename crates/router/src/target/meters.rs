@@ -12,6 +12,7 @@ pub(crate) struct Meters {
     pub(crate) offered: Counter,
     pub(crate) sent: Counter,
     pub(crate) resent: Counter,
+    pub(crate) left_in_doubt: Counter,
     /// Moved to disk; of those sent, and of those shed, what came from there.
     pub(crate) to_disk: Counter,
     pub(crate) replayed: Counter,
@@ -44,6 +45,7 @@ impl Meters {
             offered: counter(telemetry::OFFERED),
             sent: counter(telemetry::SENT),
             resent: counter(telemetry::RESENT),
+            left_in_doubt: counter(telemetry::LEFT_IN_DOUBT),
             to_disk: counter(telemetry::TO_DISK),
             replayed: counter(telemetry::REPLAYED),
             shed_on_disk: counter(telemetry::SHED_ON_DISK),

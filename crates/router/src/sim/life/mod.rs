@@ -172,8 +172,6 @@ impl Life {
                 check.pooled.insert(target.tier.clone());
             }
             if let Some(account) = check.account(&target) {
-                // What is in doubt at its end is told by nobody.
-                account.keeps_all = false;
                 if target.link.is_some() {
                     account.jumble();
                 }
