@@ -233,6 +233,10 @@ async fn forget(shared: Arc<Shared>, control: Arc<Control>, target: Arc<Target>)
         None => target.lever.let_go().await,
     }
     // Whoever else changes the roll has this lock.
-    let _held = control.held().await;
+    let held = control.held().await;
+    if held.is_none() {
+        // The process ends: what is on disk for it then stands in the last ledger.
+        return;
+    }
     shared.roll.store(Arc::new(shared.roll.load().without(&[target])));
 }

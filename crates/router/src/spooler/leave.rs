@@ -2,8 +2,8 @@
 //!
 //! Order: nobody feeds it any more (the reload has seen to that), its worker ends, and only then goes what is on
 //! disk to an heir or to the new owners. What is in its queue comes behind that: an heir gets it as it is, and new
-//! owners when there is room for it on the disk. A target that keeps what it has works on until nothing is left.
-//! Nothing of this has a deadline.
+//! owners when there is room for it on the disk. A target that keeps what it has works on until nothing is left,
+//! and nothing in doubt. Nothing of this has a deadline.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,8 @@ use crate::{
     target::{Shed, Target, spool::Link},
 };
 
-/// What its worker has begun to send it may send for so long, once it is to end. The rest is on disk.
+/// What its worker has begun to send it may send for so long, once it is to end, and the target may read what it was
+/// sent. The rest is on disk.
 const WORKER_MAX: Duration = Duration::from_secs(2);
 
 /// A target that is in force no more, or will not be.
@@ -162,8 +163,9 @@ impl<D: Disk> Entry<D> {
         if let Some(link) = &target.link {
             link.release();
         }
-        let (tier, target) = (&target.tier, &target.plan.label);
-        tracing::info!(tier, target, "taken out, and has got all that it was due");
+        let (tier, label) = (&target.tier, &target.plan.label);
+        let rerouted = target.meters.rerouted.get();
+        tracing::info!(tier, target = label, rerouted, "taken out, and nothing is left for it");
     }
 
     /// Its first heir in its place, with the same spool. All that was not sent whole is read again.
