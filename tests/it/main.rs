@@ -38,6 +38,8 @@ mod ks;
 mod kubernetes;
 /// The dependency rule between the crates.
 mod layering;
+/// A target that a reload takes out gets what it was sent, or it goes to others.
+mod leaving;
 /// Bad lines and connections harm nobody.
 mod lines;
 /// The newest lines of the log, as `/debug/log` shows them.

@@ -205,7 +205,7 @@ fn a_target_that_is_taken_out_gets_what_waited_for_it_however_late() {
     wait_for_count(&coco, "spooled", 0);
     let ledger = coco.settle();
     assert_eq!(ledger.sent("carbon", &label(dead), "sent"), 5_000, "{ledger}");
-    wait_until("its end", SOON, || coco.log().contains("has got all that it was due"));
+    wait_until("its end", SOON, || coco.log().contains("nothing is left for it"));
     coco.stop();
 }
 

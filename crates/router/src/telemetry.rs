@@ -51,6 +51,7 @@ metrics_list! {
     SENT = "coco_target_sent", "Samples handed to the kernel, or stored by an embedded target.";
     CANARIES = "coco_target_canaries", "Of the samples that fell to the target, canaries that were looked for.";
     RESENT = "coco_target_resent", "Samples written again because a connection broke; they count as sent once.";
+    LEFT_IN_DOUBT = "coco_target_left_in_doubt", "Samples sent that the target may not have read when a reload took it out.";
     TO_DISK = "coco_target_to_disk", "Samples for the target that were moved to disk.";
     REPLAYED = "coco_target_replayed", "Of the samples sent, those that came from disk.";
     SHED_ON_DISK = "coco_target_shed_on_disk", "Of the samples shed, those that were on disk.";
@@ -60,7 +61,7 @@ metrics_list! {
     DAMAGED_BYTES = "coco_spool_damaged_bytes", "Bytes on disk for the target that gave no sample: damaged, or torn by a crash while they were written.";
     SHED = "coco_target_shed", "Samples dropped on purpose, by target and reason; with an empty target, what fell to a tier without a ring.";
     HANDED_OVER = "coco_target_handed_over", "Samples that the next process was given at an upgrade.";
-    INHERITED = "coco_target_inherited", "Samples that the process before this one had not sent at an upgrade.";
+    INHERITED = "coco_target_inherited", "Samples that the process before this one had not sent at an upgrade; or sent once, in doubt at a reload, and held again.";
     WRITE_ERRORS = "coco_target_write_errors", "Failed writes to the target.";
     DIAL_ERRORS = "coco_target_dial_errors", "Failed attempts to resolve or connect.";
     DISCONNECTS = "coco_target_disconnects", "Connections to the target that ended.";

@@ -38,7 +38,8 @@ pub struct TargetFates {
     /// On disk already when the process began, or taken over from the process before it; these were not
     /// offered to it.
     pub recovered: u64,
-    /// Of those: taken over from the process before it.
+    /// Of those: taken over from the process before it; or sent once, in doubt when a reload took the target
+    /// out, and held again.
     pub inherited: u64,
     /// Moved to disk.
     pub to_disk: u64,
@@ -70,6 +71,8 @@ pub struct TargetFates {
     pub probe_failed: u64,
     /// Sent, and kept to be written again if the connection breaks: these may not have arrived yet.
     pub in_doubt: u64,
+    /// Of those: the target has been taken out, and nobody looks any more whether they arrive.
+    pub left_in_doubt: u64,
     /// Written again after a connection broke; they stand in `sent` once. No more can have arrived twice.
     pub resent: u64,
 }
@@ -108,7 +111,9 @@ impl TargetFates {
             disconnects: meters.disconnects.get(),
             probe_ok: meters.probes_good.get(),
             probe_failed: meters.probes_bad.get(),
-            in_doubt: row.holders.iter().map(|target| target.in_doubt()).sum(),
+            in_doubt: row.holders.iter().map(|target| target.in_doubt()).sum::<u64>()
+                + meters.left_in_doubt.get(),
+            left_in_doubt: meters.left_in_doubt.get(),
             resent: meters.resent.get(),
         }
     }

@@ -191,6 +191,7 @@ fn retire(
     until: Instant,
 ) {
     for target in targets {
+        target.leave();
         match (&target.link, &held.adopter) {
             (Some(_), Some(adopter)) => {
                 let (how, target) = (how_it_leaves(&held.plan, &target), Arc::clone(&target));
@@ -240,6 +241,10 @@ async fn forget(shared: Arc<Shared>, control: Arc<Control>, target: Arc<Target>)
         return;
     }
     // Whoever else changes the roll has this lock.
-    let _held = control.held().await;
+    let held = control.held().await;
+    if held.is_none() {
+        // The process ends: what is on disk for it then stands in the last ledger.
+        return;
+    }
     shared.roll.store(Arc::new(shared.roll.load().without(&[target])));
 }

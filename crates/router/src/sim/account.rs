@@ -71,6 +71,8 @@ pub(super) struct Sums {
     resent: u64,
     /// In the windows of connections at the end of lives.
     in_doubt: u64,
+    /// Sent, in doubt, and held again.
+    held_again: u64,
     /// Not safe on disk when the machine crashed.
     unsafe_on_disk: u64,
     /// On disk still.
@@ -176,7 +178,8 @@ impl Account {
         sums.may_repeat += row.resent;
         sums.resent += row.resent;
         // Once nothing goes wrong any more, all windows have arrived.
-        sums.in_doubt += if calm { 0 } else { row.in_doubt };
+        sums.in_doubt += if calm { row.left_in_doubt } else { row.in_doubt };
+        sums.held_again += row.inherited;
         sums.in_memory += row.queued + row.in_flight;
         if end != End::Stop {
             // Of a chunk that was half written.
@@ -218,12 +221,10 @@ impl Account {
         Some(format!("{}: {sample:?} and {} more are nowhere: {fate:?}", self.id, off.count()))
     }
 
-    /// What got lost with connections must have been in doubt.
-    pub(super) fn lost(&self) -> Option<String> {
-        let gone = self.fates.values().filter(|fate| fate.taken > 0 && fate.arrived == 0).count();
-        let (id, in_doubt) = (&self.id, self.sums.in_doubt);
-        (self.keeps_all && !self.unordered && !self.jumbles && gone as u64 > in_doubt)
-            .then(|| format!("{id}: {gone} got lost with connections, at most {in_doubt} may"))
+    /// Samples that were taken, and did not arrive.
+    pub(super) fn lost(&self) -> u64 {
+        let is_lost = |fate: &&Fate| fate.taken > 0 && fate.arrived == 0;
+        self.fates.values().filter(is_lost).count() as u64
     }
 
     pub(super) fn missing(&self) -> u64 {
@@ -244,15 +245,29 @@ impl Sums {
             in_memory: self.in_memory + other.in_memory,
             resent: self.resent + other.resent,
             in_doubt: self.in_doubt + other.in_doubt,
+            held_again: self.held_again + other.held_again,
             unsafe_on_disk: self.unsafe_on_disk + other.unsafe_on_disk,
             left: self.left + other.left,
         }
     }
 
+    /// What the router has given up, or holds.
+    fn not_sent(&self) -> u64 {
+        self.shed + self.in_memory + self.unsafe_on_disk + self.left
+    }
+
+    /// What got lost with connections must have been in doubt.
+    pub(super) fn settle_lost(&self, id: &str, lost: u64) -> Option<String> {
+        // What is held again is not in doubt any more, but it may not get away either.
+        let may = self.in_doubt + self.held_again.min(self.not_sent());
+        (lost > may)
+            .then(|| format!("{id}: {lost} got lost with connections, at most {may} may; {self:?}"))
+    }
+
     /// So many `missing` samples are explained, and so are those that came twice.
     pub(super) fn settle(&self, id: &str, missing: u64, violent: bool) -> Vec<String> {
         let mut faults = Vec::new();
-        let most = self.shed + self.in_memory + self.unsafe_on_disk + self.left;
+        let most = self.not_sent();
         let least = match violent {
             true => 0,
             // What is on disk or shed may have been sent before.

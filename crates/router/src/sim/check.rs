@@ -51,6 +51,33 @@ pub(super) enum End {
     Crash,
 }
 
+/// What is missing of the samples of one target, or of several.
+#[derive(Debug, Default)]
+struct Pool {
+    missing: u64,
+    lost: u64,
+    /// Not all is kept of what a connection may lose.
+    forgets: bool,
+    sums: Sums,
+}
+
+impl Pool {
+    fn add(&mut self, account: &Account) {
+        self.missing += account.missing();
+        self.lost += account.lost();
+        self.forgets |= !account.keeps_all && account.lost() > 0;
+        self.sums = self.sums.plus(account.sums());
+    }
+
+    fn settle(self, name: &str, violent: bool) -> Vec<String> {
+        let mut faults = self.sums.settle(name, self.missing, violent);
+        if !self.forgets {
+            faults.extend(self.sums.settle_lost(name, self.lost));
+        }
+        faults
+    }
+}
+
 /// The targets that the spooler works for, by tier and id.
 pub(super) type Served = BTreeSet<(String, String)>;
 
@@ -246,21 +273,14 @@ impl Check {
     /// Nothing is held any more, anywhere.
     pub(super) fn settle(&mut self, violent: bool) {
         let mut faults = Vec::new();
-        let mut pools: BTreeMap<&str, (u64, Sums)> = BTreeMap::new();
+        let mut pools: BTreeMap<&str, Pool> = BTreeMap::new();
         for account in self.accounts.values() {
-            let (missing, sums) = (account.missing(), account.sums());
             faults.extend(account.misplaced());
-            if self.pooled.contains(&account.tier) {
-                let pool = pools.entry(&account.tier).or_default();
-                *pool = (pool.0 + missing, pool.1.plus(sums));
-            } else {
-                faults.extend(account.lost());
-                faults.extend(sums.settle(&account.id, missing, violent));
-            }
+            let is_pooled = self.pooled.contains(&account.tier);
+            let name = if is_pooled { &account.tier } else { &account.id };
+            pools.entry(name).or_default().add(account);
         }
-        let settle =
-            |(tier, (missing, sums)): (&str, (u64, Sums))| sums.settle(tier, missing, violent);
-        faults.extend(pools.into_iter().flat_map(settle));
+        faults.extend(pools.into_iter().flat_map(|(name, pool)| pool.settle(name, violent)));
         faults.into_iter().for_each(|fault| self.fault(fault));
     }
 

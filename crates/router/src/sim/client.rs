@@ -82,6 +82,10 @@ impl net::Stream for ClientStream<'_> {
     fn try_write_vectored(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
         Err(ErrorKind::Unsupported.into())
     }
+
+    async fn finish(&self) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
 }
 
 /// As `listen::client` does.

@@ -43,10 +43,12 @@ fn plus(a: TargetFates, b: &TargetFates) -> TargetFates {
         in_flight: a.in_flight + b.in_flight,
         spooled: a.spooled + b.spooled,
         recovered: a.recovered + b.recovered,
+        inherited: a.inherited + b.inherited,
         taken_over: a.taken_over + b.taken_over,
         rerouted: a.rerouted + b.rerouted,
         shed: shed.collect(),
         in_doubt: a.in_doubt + b.in_doubt,
+        left_in_doubt: a.left_in_doubt + b.left_in_doubt,
         resent: a.resent + b.resent,
         ..a
     }

@@ -283,7 +283,8 @@ impl World {
             let unread: usize = life.crews.clients.iter().map(|client| client.unread()).sum();
             let targets = || ledger.tiers.iter().flat_map(|tier| &tier.targets);
             // A connection that is to come brings what the one before it may have lost.
-            let writes_again = targets().any(|t| t.in_doubt > 0 && t.state == "connecting");
+            let writes_again = targets().any(|t| t.in_doubt > 0 && t.state == "connecting")
+                || life.shared.roll.load().holders().any(|t| t.is_retired() && t.in_doubt() > 0);
             let is_quiet = held == 0 && unread == 0 && self.net.is_idle() && !writes_again;
             quiet = if is_quiet { quiet + 1 } else { 0 };
             if quiet > 1 {

@@ -2,8 +2,8 @@
 //!
 //! Order: nobody feeds it any more (the reload has seen to that), its worker ends, and only then goes what is on
 //! disk to an heir or to the new owners. What is in its queue comes behind that: an heir gets it as it is, and new
-//! owners when there is room for it on the disk. A target that keeps what it has works on until nothing is left.
-//! Nothing of this has a deadline.
+//! owners when there is room for it on the disk. A target that keeps what it has works on until nothing is left,
+//! and nothing in doubt. Nothing of this has a deadline.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,8 @@ use crate::{
     target::{Shed, Target, spool::Link},
 };
 
-/// What its worker has begun to send it may send for so long, once it is to end. The rest is on disk.
+/// What its worker has begun to send it may send for so long, once it is to end, and the target may read what it was
+/// sent. The rest is on disk.
 const WORKER_MAX: Duration = Duration::from_secs(2);
 
 /// A target that is in force no more, or will not be.
@@ -144,10 +145,16 @@ impl<D: Disk> Entry<D> {
         }
     }
 
-    /// All that it was due is sent.
+    /// All that it was due is sent, and has arrived.
     fn has_nothing(&self, link: &Link) -> bool {
         let held = self.target.held();
-        held.queued + held.in_flight == 0 && link.given() == 0 && self.spool.held().records == 0
+        let is_sent = held.queued + held.in_flight == 0
+            && link.given() == 0
+            && self.spool.held().records == 0;
+        if is_sent {
+            link.tell_nothing_more();
+        }
+        is_sent && self.target.in_doubt() == 0
     }
 
     /// Nothing is left of it.
@@ -157,8 +164,9 @@ impl<D: Disk> Entry<D> {
         if let Some(link) = &target.link {
             link.release();
         }
-        let (tier, target) = (&target.tier, &target.plan.label);
-        tracing::info!(tier, target, "taken out, and has got all that it was due");
+        let (tier, label) = (&target.tier, &target.plan.label);
+        let rerouted = target.meters.rerouted.get();
+        tracing::info!(tier, target = label, rerouted, "taken out, and nothing is left for it");
     }
 
     /// Its first heir in its place, with the same spool. All that was not sent whole is read again.
@@ -166,7 +174,7 @@ impl<D: Disk> Entry<D> {
         let Some(Heir { target: heir, leaves }) = self.heirs.pop_front() else { return self };
         self.take_back(shared);
         let (from, held) = (Arc::clone(&self.target), self.spool.held().samples);
-        pass_queue(&from, &heir, shared);
+        let queued = pass_queue(&from, &heir, shared);
         if let Some(new) = &heir.link {
             let _pass = shared.gate.pass();
             pass_on(&from, &heir, held);
@@ -175,17 +183,11 @@ impl<D: Disk> Entry<D> {
         }
         let (tier, id) = (&heir.tier, &heir.plan.id);
         let (from, to) = (&from.plan.label, &heir.plan.label);
+        let samples = held + queued;
         if from == to {
-            tracing::info!(tier, id, target = to, samples = held, "its spool goes on");
+            tracing::info!(tier, id, target = to, samples, "its spool goes on");
         } else {
-            tracing::info!(
-                tier,
-                id,
-                from,
-                to,
-                samples = held,
-                "its spool goes on at another address"
-            );
+            tracing::info!(tier, id, from, to, samples, "its spool goes on at another address");
         }
         let heirs = std::mem::take(&mut self.heirs);
         let before = self.target;
@@ -198,8 +200,9 @@ impl<D: Disk> Entry<D> {
     }
 }
 
-/// What is in the queue goes on to the heir's, in front of what has come there: a full disk may not take it.
-fn pass_queue(from: &Target, heir: &Target, shared: &Shared) {
+/// What is in the queue goes on to the heir's, in front of what has come there: a full disk may not take it. Returns
+/// the number of samples.
+fn pass_queue(from: &Target, heir: &Target, shared: &Shared) -> u64 {
     let _pass = shared.gate.pass();
     let mut chunks = Vec::new();
     from.queue.end_into(&mut chunks);
@@ -212,4 +215,5 @@ fn pass_queue(from: &Target, heir: &Target, shared: &Shared) {
     if !heir.queue.inherit(chunks) {
         heir.meters.shed(heir.end_reason()).add(samples);
     }
+    samples
 }

@@ -14,6 +14,7 @@ pub(crate) struct Meters {
     /// Of those offered: canaries that were looked for.
     pub(crate) canaries: Counter,
     pub(crate) resent: Counter,
+    pub(crate) left_in_doubt: Counter,
     /// Moved to disk; of those sent, and of those shed, what came from there.
     pub(crate) to_disk: Counter,
     pub(crate) replayed: Counter,
@@ -49,6 +50,7 @@ impl Meters {
             sent: counter(telemetry::SENT),
             canaries: counter(telemetry::CANARIES),
             resent: counter(telemetry::RESENT),
+            left_in_doubt: counter(telemetry::LEFT_IN_DOUBT),
             to_disk: counter(telemetry::TO_DISK),
             replayed: counter(telemetry::REPLAYED),
             shed_on_disk: counter(telemetry::SHED_ON_DISK),

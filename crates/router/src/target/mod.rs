@@ -139,14 +139,19 @@ impl Target {
         self.in_doubt.load(Ordering::Relaxed)
     }
 
+    /// It is in no tier any more: its worker makes sure that what it has sent arrives.
+    pub(crate) fn leave(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
     /// It is in no tier any more, and no shard feeds it: what it holds is sent until then, at most.
     pub(crate) fn retire(&self, until: Instant) {
-        self.retired.store(true, Ordering::Relaxed);
+        self.leave();
         self.queue.close();
         self.lever.flush(until);
     }
 
-    /// It was told to come to its end, because it is in no tier any more.
+    /// It is in no tier any more.
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }

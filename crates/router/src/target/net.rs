@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     io::{self, IoSlice},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr},
     ops::RangeInclusive,
     os::fd::AsRawFd,
     time::Duration,
@@ -29,6 +29,9 @@ const USER_TIMEOUT_UNKEPT: Duration = Duration::from_secs(60);
 /// megabytes, beyond the window. What is under way is not bounded by this, so that it costs no speed.
 const UNSENT_PART: usize = 8;
 const UNSENT_BYTES: RangeInclusive<usize> = 16 * 1024..=256 * 1024;
+
+/// How often a connection that is being ended is looked at.
+const FINISH_PAUSE: Duration = Duration::from_millis(10);
 
 /// The network. Clones are the same one.
 pub(crate) trait Net: Clone + 'static {
@@ -61,6 +64,10 @@ pub(crate) trait Stream {
 
     /// Writes what the kernel takes without waiting.
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Ends our half, and returns when the peer has ended the other one: an error if it did so before it had
+    /// read all.
+    async fn finish(&self) -> io::Result<()>;
 }
 
 /// A connected UDP socket.
@@ -134,6 +141,17 @@ impl Stream for TcpStream {
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         Self::try_write_vectored(self, slices)
     }
+
+    async fn finish(&self) -> io::Result<()> {
+        let socket = socket2::SockRef::from(self);
+        socket.shutdown(Shutdown::Write)?;
+        // The kernel knows a peer until both halves have ended and are acknowledged, or the connection broke. A
+        // peer that closes with something unread, or gets more, breaks it.
+        while self.peer_addr().is_ok() {
+            tokio::time::sleep(FINISH_PAUSE).await;
+        }
+        socket.take_error()?.map_or(Ok(()), Err)
+    }
 }
 
 /// A UDP socket and what a system call for many datagrams needs.
@@ -167,5 +185,56 @@ impl Socket for OsSocket {
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.take_error()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A connection of ours, and the other end of it.
+    async fn pair() -> (TcpStream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = OsNet.connect(listener.local_addr().unwrap(), 1 << 20).await.unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        (ours, peer)
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_finished_when_the_peer_has_read_all_and_closed() {
+        let (ours, mut peer) = pair().await;
+        ours.try_write_vectored(&[IoSlice::new(b"some bytes")]).unwrap();
+        let reader = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            peer.write_all(b"an answer").unwrap();
+            peer.read_to_end(&mut all).unwrap();
+            all
+        });
+        Stream::finish(&ours).await.unwrap();
+        assert_eq!(reader.await.unwrap(), b"some bytes");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_close_is_waited_for_and_one_that_has_not_read_all_is_an_error() {
+        let (ours, peer) = pair().await;
+        ours.try_write_vectored(&[IoSlice::new(b"some bytes")]).unwrap();
+        let wait = Duration::from_millis(100);
+        assert!(tokio::time::timeout(wait, Stream::finish(&ours)).await.is_err());
+        drop(peer);
+        assert!(Stream::finish(&ours).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_comes_to_a_peer_that_has_closed_has_not_arrived() {
+        let (ours, peer) = pair().await;
+        drop(peer);
+        ours.readable().await.unwrap();
+        ours.try_write_vectored(&[IoSlice::new(b"some bytes")]).unwrap();
+        assert!(Stream::finish(&ours).await.is_err());
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Outbox<'a> {
     pub(crate) written: usize,
     /// What was written before it, for the next connection.
     pub(crate) window: Window,
+    /// Connections that were to be the last one, and broke.
+    pub(crate) unsure: u32,
     /// What is sent evenly to a UDP target.
     pub(crate) backlog: Backlog,
 }
@@ -29,7 +31,7 @@ pub(crate) struct Outbox<'a> {
 impl<'a> Outbox<'a> {
     pub(super) fn new(target: &'a Target, shared: &'a Shared) -> Self {
         let (window, backlog) = (Window::default(), Backlog::default());
-        Self { target, shared, chunks: VecDeque::new(), written: 0, window, backlog }
+        Self { target, shared, chunks: VecDeque::new(), written: 0, window, unsure: 0, backlog }
     }
 
     /// Everything is settled or on disk, and no more will come.
@@ -37,9 +39,40 @@ impl<'a> Outbox<'a> {
         self.can_end() && self.target.queue.is_finished()
     }
 
-    /// What it has not sent is on disk, if there is any.
+    /// What it has not sent is on disk, if there is any, and it need not make sure of what it has.
     pub(crate) fn can_end(&self) -> bool {
-        self.chunks.iter().all(|chunk| chunk.spooled.is_some())
+        !self.is_unsure() && self.chunks.iter().all(|chunk| chunk.spooled.is_some())
+    }
+
+    /// No connection comes after this one by which the target would get what this one loses.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.target.is_retired() && self.window.samples() > 0
+    }
+
+    /// The same, and nothing more is to be sent.
+    pub(crate) fn is_unsure_only(&self) -> bool {
+        self.is_unsure() && (self.target.queue.is_finished() || !self.has_more())
+    }
+
+    /// All that was sent has arrived.
+    pub(crate) fn is_sure(&mut self) {
+        self.window = Window::default();
+        self.target.set_in_doubt(0);
+    }
+
+    /// Whether the window has arrived is not asked any more.
+    pub(crate) fn leave_in_doubt(&mut self, why: &'static str) {
+        let samples = self.window.samples();
+        self.target.meters.left_in_doubt.add(samples);
+        self.is_sure();
+        let (tier, target) = (&self.target.tier, &self.target.plan.label);
+        tracing::warn!(
+            tier,
+            target,
+            samples,
+            why,
+            "taken out; it may not have got its last samples"
+        );
     }
 
     /// Waits before the next attempt, but not when there is nothing left to send.
@@ -119,6 +152,14 @@ impl<'a> Outbox<'a> {
                     () = link.ready() => {}
                 }
             }
+        }
+    }
+
+    /// Returns when a target that is leaving has got all else.
+    pub(crate) async fn nothing_more(&self) {
+        match &self.target.link {
+            None => std::future::pending().await,
+            Some(link) => link.nothing_more().await,
         }
     }
 
@@ -224,7 +265,16 @@ impl<'a> Outbox<'a> {
     pub(super) fn give_up(&mut self) {
         self.cut();
         if self.target.link.is_some() {
-            return self.give_back(0);
+            self.give_back(0);
+            if self.is_unsure() {
+                let chunks = self.window.take();
+                self.target.hold_again(&self.shared.gate, chunks);
+                self.target.set_in_doubt(0);
+            }
+            return;
+        }
+        if self.is_unsure() {
+            self.leave_in_doubt("it had not read them when its time was over, as far as is known");
         }
         let taken: u64 = self.chunks.drain(..).map(|chunk| chunk.samples).sum();
         let why = self.target.end_reason();

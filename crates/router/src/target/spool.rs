@@ -34,6 +34,8 @@ pub(crate) struct Link {
     told: Mutex<OnDisk>,
     inner: Mutex<Inner>,
     ready: Notify,
+    /// Nothing is held for the target, which leaves: what it was sent is all that it may lack.
+    nothing_more: Notify,
     /// Samples a second that may go of what is on disk; 0 is no bound.
     rate: AtomicU64,
     /// Samples that are older than what comes now are about to be put on disk.
@@ -183,6 +185,16 @@ impl Link {
     /// How far the worker is done, if that is news.
     pub(crate) fn take_done(&self) -> Option<Position> {
         self.lock().done.take()
+    }
+
+    /// Nothing is held for the target, which leaves.
+    pub(crate) fn tell_nothing_more(&self) {
+        self.nothing_more.notify_one();
+    }
+
+    /// Returns when that is so.
+    pub(crate) async fn nothing_more(&self) {
+        self.nothing_more.notified().await;
     }
 
     /// Returns when there is something to take.

@@ -36,6 +36,13 @@ const PROVEN: Duration = Duration::from_secs(5);
 /// Chunks in one vectored write.
 const SLICES_MAX: usize = 16;
 
+/// Connections that ended before the target had read all, after which a target that was taken out is believed to
+/// end all of them so.
+const UNSURE_MAX: u32 = 3;
+
+/// How long a target that was taken out may take to read what the kernels have, and to close.
+const FINISH_MAX: Duration = Duration::from_secs(600);
+
 /// Connects and sends until the queue is closed and empty.
 pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
     let mut place = Place::new(&outbox.target.plan.address);
@@ -47,7 +54,11 @@ pub(crate) async fn serve(outbox: &mut Outbox<'_>, net: &impl Net) {
             let _known = stream.ends().ok().map(|ends| loops.connected(ends, beacon));
             outbox.target.set_state(State::Up);
             let since = Instant::now();
-            let Err(error) = send_all(outbox, &stream).await else { return };
+            let Err(error) = send_all(outbox, &stream).await else {
+                // Another connection is needed only if there is more.
+                outbox.more().await;
+                continue;
+            };
             outbox.cut();
             outbox.target.set_state(State::Connecting);
             outbox.target.meters.disconnects.add(1);
@@ -85,7 +96,8 @@ async fn connect<N: Net>(outbox: &Outbox<'_>, place: &mut Place, net: &N) -> Opt
     None
 }
 
-/// Sends until the connection ends (an error) or the queue is closed and empty.
+/// Sends until the connection ends (an error), or the queue is closed and empty; of a target that was taken out
+/// until it has closed its end, with all read.
 async fn send_all(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
     resend(outbox, stream).await?;
     // What an earlier connection took whole stands in the window.
@@ -95,10 +107,14 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<(
             if outbox.is_done() {
                 return Ok(());
             }
+            if outbox.is_unsure_only() {
+                return finish(outbox, stream).await;
+            }
             tokio::select! {
                 biased;
                 ended = ended(stream) => return Err(ended),
                 () = outbox.more() => {}
+                () = outbox.nothing_more() => {}
             }
             outbox.take();
             if outbox.target.protocol == TargetProtocol::Pickle {
@@ -114,7 +130,11 @@ async fn send_all(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<(
                 biased;
                 ended = ended(stream) => return Err(ended),
                 // The target is slow: what has not begun to be written may wait on disk.
-                () = outbox.target.queue.finished(), if outbox.can_end() => return Ok(()),
+                () = outbox.target.queue.finished(), if outbox.can_end() => {
+                    if outbox.is_done() {
+                        return Ok(());
+                    }
+                }
                 () = outbox.target.queue.spools(), if outbox.owes() => {
                     outbox.give_back(1);
                 }
@@ -146,6 +166,22 @@ async fn resend(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()>
                 return Err(error);
             }
         }
+    }
+    Ok(())
+}
+
+/// Ends the connection and waits until the target has read all.
+async fn finish(outbox: &mut Outbox<'_>, stream: &impl Stream) -> io::Result<()> {
+    match tokio::time::timeout(FINISH_MAX, stream.finish()).await {
+        Ok(Ok(())) => outbox.is_sure(),
+        Ok(Err(error)) => {
+            outbox.unsure += 1;
+            if outbox.unsure < UNSURE_MAX {
+                return Err(error);
+            }
+            outbox.leave_in_doubt("its connections break when they are to end");
+        }
+        Err(_) => outbox.leave_in_doubt("it does not close its end of the connection"),
     }
     Ok(())
 }

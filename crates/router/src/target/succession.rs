@@ -27,18 +27,21 @@ impl Target {
 
     /// The other process is done with it, and has left these samples.
     pub(crate) fn release(&self, gate: &Gate, chunks: Vec<Chunk>) {
-        let samples: u64 = chunks.iter().map(|chunk| chunk.samples).sum();
-        {
-            let _pass = gate.pass();
-            self.meters.inherited.add(samples);
-            if !self.queue.inherit(chunks) {
-                self.meters.shed(self.end_reason()).add(samples);
-            }
-        }
+        self.hold_again(gate, chunks);
         if let Some(link) = &self.link {
             link.set_direct(false);
         }
         self.predecessor.0.send_replace(false);
+    }
+
+    /// These samples, which were not offered to it now, go to the front of its queue.
+    pub(super) fn hold_again(&self, gate: &Gate, chunks: Vec<Chunk>) {
+        let samples: u64 = chunks.iter().map(|chunk| chunk.samples).sum();
+        let _pass = gate.pass();
+        self.meters.inherited.add(samples);
+        if !self.queue.inherit(chunks) {
+            self.meters.shed(self.end_reason()).add(samples);
+        }
     }
 
     /// Returns when no other process sends to it any more.

@@ -158,6 +158,25 @@ impl Window {
         self.written = 0;
     }
 
+    /// Takes out all of it, after [`rewind`](Self::rewind), for somebody else to write.
+    pub(crate) fn take(&mut self) -> Vec<Chunk> {
+        let mut chunks: Vec<Chunk> = Vec::new();
+        for entry in std::mem::take(&mut self.entries) {
+            let bytes: Vec<u8> = self.bytes.drain(..entry.bytes).collect();
+            let mut chunk = Chunk::default();
+            match entry.format {
+                Format::Lines => (chunk.bytes, chunk.samples) = (bytes, entry.samples),
+                Format::Frames => chunk.push_frame(&bytes, entry.samples),
+            }
+            match chunks.last_mut() {
+                Some(last) if last.format == chunk.format => last.append(&chunk),
+                _ => chunks.push(chunk),
+            }
+        }
+        *self = Self::default();
+        chunks
+    }
+
     /// What is to be written again now.
     pub(crate) fn slices(&self) -> [IoSlice<'_>; 2] {
         let (first, second) = self.bytes.as_slices();
@@ -247,6 +266,22 @@ mod tests {
         assert_eq!(pending(&window), b"bbbbbcccc", "from its start");
         assert_eq!(window.wrote(9), 6);
         assert!(window.is_written());
+    }
+
+    #[test]
+    fn what_is_to_be_written_again_can_go_elsewhere() {
+        let mut window = window(1000, &lines(10..30));
+        window.keep(&frames(&[6, 5]), 11);
+        window.keep(&lines(30..33), 20);
+        let samples = window.samples();
+        window.rewind();
+        let chunks = window.take();
+        let frames = chunks[1].frames.iter().map(|frame| (frame.end, frame.samples));
+        assert_eq!(frames.collect::<Vec<_>>(), [(6, 3), (11, 3)]);
+        let bytes = [lines(10..30).bytes, b"aaaaaabbbbb".to_vec(), lines(30..32).bytes];
+        assert_eq!(chunks.iter().map(|chunk| chunk.bytes.clone()).collect::<Vec<_>>(), bytes);
+        assert_eq!(chunks.iter().map(|chunk| chunk.samples).sum::<u64>(), samples);
+        assert_eq!((window.samples(), window.is_written()), (0, true));
     }
 
     #[test]

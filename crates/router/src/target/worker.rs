@@ -78,6 +78,9 @@ async fn shed_all(outbox: &mut Outbox<'_>) {
             outbox.drop_first();
             outbox.shed(Shed::Loop, from_disk, samples);
         }
+        if outbox.is_unsure() {
+            outbox.leave_in_doubt("what it is sent comes back");
+        }
         if outbox.is_done() {
             return;
         }

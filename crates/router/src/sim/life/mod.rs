@@ -171,12 +171,8 @@ impl Life {
             if reroutes && target.link.is_some() {
                 check.pooled.insert(target.tier.clone());
             }
-            if let Some(account) = check.account(&target) {
-                // What is in doubt at its end is told by nobody.
-                account.keeps_all = false;
-                if target.link.is_some() {
-                    account.jumble();
-                }
+            if let Some(account) = check.account(&target).filter(|_| target.link.is_some()) {
+                account.jumble();
             }
         }
         for target in only_in(now, before) {

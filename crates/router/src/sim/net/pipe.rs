@@ -36,6 +36,8 @@ struct Ends {
     /// The same of what was read.
     read: Vec<u8>,
     state: PipeState,
+    /// The router sends nothing more, and waits until all is read.
+    half: bool,
     moved_at: Instant,
     order: Order,
 }
@@ -48,6 +50,8 @@ pub(super) enum PipeState {
     /// The receiver has closed it; the next write meets a reset.
     Ended,
     Reset,
+    /// The router has closed it, the receiver has read all and closed it too.
+    Finished,
 }
 
 impl Pipe {
@@ -57,6 +61,7 @@ impl Pipe {
             taken: Vec::new(),
             read: Vec::new(),
             state: PipeState::Open,
+            half: false,
             moved_at: Instant::now(),
             order: Order::default(),
         };
@@ -75,7 +80,7 @@ impl Pipe {
         match ends.state {
             PipeState::Open => false,
             PipeState::Closed => ends.buffer.is_empty(),
-            PipeState::Ended | PipeState::Reset => true,
+            PipeState::Ended | PipeState::Reset | PipeState::Finished => true,
         }
     }
 
@@ -86,6 +91,11 @@ impl Pipe {
             self.cut(net, state);
         }
         let mut ends = self.inner.borrow_mut();
+        let reads = matches!(self.host.mode.get(), Mode::Up | Mode::Slow(_));
+        if ends.state == PipeState::Open && ends.half && reads && ends.buffer.is_empty() {
+            ends.state = PipeState::Finished;
+            self.readable.notify_one();
+        }
         if ends.buffer.is_empty() || !matches!(ends.state, PipeState::Open | PipeState::Closed) {
             ends.moved_at = now;
             return false;
@@ -120,7 +130,7 @@ impl Pipe {
     /// Breaks a connection: what nobody had read is lost.
     pub(super) fn cut(&self, net: &State, state: PipeState) {
         let mut ends = self.inner.borrow_mut();
-        if matches!(ends.state, PipeState::Reset | PipeState::Ended) {
+        if matches!(ends.state, PipeState::Reset | PipeState::Ended | PipeState::Finished) {
             return;
         }
         ends.state = state;
@@ -202,7 +212,7 @@ impl Stream for SimStream {
     fn try_read(&self, _: &mut [u8]) -> io::Result<usize> {
         match self.pipe.inner.borrow().state {
             PipeState::Open => Err(ErrorKind::WouldBlock.into()),
-            PipeState::Ended => Ok(0),
+            PipeState::Ended | PipeState::Finished => Ok(0),
             PipeState::Closed | PipeState::Reset => Err(ErrorKind::ConnectionReset.into()),
         }
     }
@@ -221,7 +231,9 @@ impl Stream for SimStream {
                 ends.state = PipeState::Reset;
                 self.pipe.host.window
             }
-            PipeState::Closed | PipeState::Reset => return Err(ErrorKind::BrokenPipe.into()),
+            PipeState::Closed | PipeState::Reset | PipeState::Finished => {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
         };
         if room == 0 {
             return Err(ErrorKind::WouldBlock.into());
@@ -235,5 +247,14 @@ impl Stream for SimStream {
         self.take(&mut ends, &bytes, lost);
         self.net.0.busy.notify_one();
         Ok(bytes.len())
+    }
+    async fn finish(&self) -> io::Result<()> {
+        self.pipe.inner.borrow_mut().half = true;
+        self.net.0.busy.notify_one();
+        self.readable().await?;
+        match self.pipe.inner.borrow().state {
+            PipeState::Finished => Ok(()),
+            _ => Err(ErrorKind::ConnectionReset.into()),
+        }
     }
 }
