@@ -1,4 +1,8 @@
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use coco_tests::{
     coco::{self, Coco, targets},
@@ -70,6 +74,40 @@ fn a_bad_file_is_not_run_and_bad_usage_is_told_apart() {
         assert_eq!(code, Some(0), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output).contains("coco"), "{arguments:?}");
     }
+}
+
+#[test]
+fn without_a_file_that_of_coco_1x_is_run_if_it_is_there() {
+    let folder = folder();
+    fs::write(folder.path().join("coco.conf"), "[listen]\nbind = 5\n").unwrap();
+    let output = Command::new(coco::binary())
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{error}");
+    for part in ["the coco.conf of this folder is run", "coco.conf:2"] {
+        assert!(error.contains(part), "no {part} in {error}");
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_no_error_and_one_that_cannot_be_written_is() {
+    let (_folder, good) = file(CONFIG);
+    let check = |stdout: Stdio| {
+        let mut command = Command::new(coco::binary());
+        let output = command.arg("check").arg(&good).stdout(stdout).stderr(Stdio::piped());
+        let output = output.spawn().unwrap().wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(check(writer.into()), (Some(0), String::new()));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, error) = check(full.into());
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.starts_with("coco: cannot write the report: No space left"), "{error}");
 }
 
 #[test]

@@ -124,6 +124,54 @@ fn a_target_that_refuses_is_critical_for_both_checks() {
 }
 
 #[test]
+fn a_dead_target_is_found_though_its_samples_come_seldom() {
+    let dying = UdpSink::start();
+    let never_there = format!("127.0.0.1:{}", free_port());
+    for (tier, address, dying) in
+        [("proto = \"udp\"", dying.address().to_string(), Some(dying)), ("", never_there, None)]
+    {
+        let coco = start(tier, std::slice::from_ref(&address));
+        // One in five intervals has something due.
+        let feed = Feed::start(coco.listener("line-tcp"), 1);
+        if let Some(dying) = dying {
+            wait_for_status(0, "anomalous_coco_send", &coco, &[]);
+            wait_for_status(0, "anomalous_coco_errors", &coco, &[]);
+            drop(dying);
+        }
+        let silent = format!("send {address} is silent: nothing is sent of what is due");
+        for program in ["anomalous_coco_errors", "anomalous_coco_send"] {
+            wait_for(&format!("{program} to see that {address} is dead"), PATIENCE, || {
+                let said = wait_for_status(2, program, &coco, &[]);
+                if said.out.contains(&silent) { Ok(()) } else { Err(format!("{said:?}")) }
+            });
+        }
+        drop(feed);
+        coco.stop();
+    }
+}
+
+#[test]
+fn a_target_that_is_not_there_is_told_from_those_that_are() {
+    let sinks = [LineSink::start(), LineSink::start()];
+    let addresses = sinks.each_ref().map(|sink| sink.address().to_string());
+    let coco = start("", &addresses);
+    let host = coco.api().to_string();
+    wait_for("a first snapshot", PATIENCE, || {
+        let said = check("anomalous_coco_send", &["--host", &host, "--target", "10.1.1.111"]);
+        assert_eq!(said.status, 3, "{said:?}");
+        let is_told = |address: &String| said.out.contains(address.as_str());
+        let is_whole =
+            said.out.starts_with("UNKNOWN: no numbers of send for 10.1.1.111; the targets are ")
+                && addresses.iter().all(is_told);
+        if is_whole { Ok(()) } else { Err(format!("{said:?}")) }
+    });
+    // Without its port a target is any on that host.
+    let said = check("anomalous_coco_send", &["--host", &host, "--target", "127.0.0.1"]);
+    assert!(said.out.starts_with("UNKNOWN: send 127.0.0.1:"), "{said:?}");
+    coco.stop();
+}
+
+#[test]
 fn a_process_that_hangs_is_unknown_in_time() {
     let sink = LineSink::start();
     let coco = start("", &[sink.address().to_string()]);
@@ -309,6 +357,8 @@ fn other_sources_are_read() {
         let said = check("coco", &[&["ks", "send", "--file"], file].concat());
         assert_eq!(said.status, 2, "{said:?}");
         assert!(said.out.contains(" fell ") && said.out.contains("n=30+30"), "{said:?}");
+        let times = "; from 2023-11-14T22:13:20Z to 2023-11-14T22:23:20Z |";
+        assert!(said.out.contains(times), "{said:?}");
     }
     // Old numbers of a live source say nothing about now.
     let endpoint = Endpoint::start(Manner::ok(&visage.to_string()));
@@ -334,11 +384,19 @@ fn other_sources_are_read() {
         (&["ks", "send", "--endpoint", "v"], "say which, with --target"),
         (&["ks", "send", "--window", "2h"], "more than the 1h that a router keeps"),
         (&["ks", "send", "--url", "https://g/render"], "only plain HTTP"),
+        (&["ks"], "required arguments were not provided: <WHAT>"),
+        (&["ks", "send", "--host", "127.0.0.1:99999"], "the port is a number from 1 to 65535"),
+        (&["ks", "send", "--file", &table, "--target", "a"], "--target cannot be used here"),
+        (&["ks", "send", "--rates"], "--rates cannot be used here"),
     ] {
         let said = check("coco", arguments);
         assert_eq!(said.status, 3, "{said:?}");
         assert!(said.out.starts_with("UNKNOWN: ") && said.out.contains(why), "{said:?}");
     }
+    let said = check("coco", &["ks", "send", "--json", "--window", "x"]);
+    let json: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+    assert_eq!((said.status, &json["grade"]), (3, &json!("UNKNOWN")), "{said:?}");
+    assert!(json["line"].as_str().unwrap().contains("'--window"), "{json}");
     assert_eq!(check("coco", &["ks", "--help"]).status, 0);
     assert_eq!(check("anomalous_coco_send", &["--version"]).status, 0);
 }

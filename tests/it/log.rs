@@ -89,6 +89,17 @@ fn lines_are_kept_also_when_none_are_written() {
 }
 
 #[test]
+fn a_level_that_is_not_understood_is_told() {
+    let (coco, _) = refused(|command| {
+        command.env("COCO_LOG", "coco_router=loud");
+    });
+    let log = coco.get_json("/debug/log");
+    assert!(kind(&log, "warn", "COCO_LOG is not understood; info is written").is_some(), "{log}");
+    assert!(coco.log().contains(" INFO coco runs"), "{}", coco.log());
+    coco.stop();
+}
+
+#[test]
 fn no_line_has_values_in_its_message() {
     fn visit(folder: &Path, check: &mut impl FnMut(&Path)) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {

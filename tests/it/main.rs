@@ -80,6 +80,8 @@ mod reload_flood;
 mod runbooks;
 /// Queues that go on on disk: over restarts, kills, outages, damage.
 mod spool;
+/// What is on disk when the configuration changes under it, or a crash has torn it.
+mod spool_change;
 /// How fast it comes back, and what becomes of it when targets change.
 mod spool_replay;
 /// The stages of a delivery: upgraded under load and back, and stopped where they must.

@@ -1,7 +1,7 @@
 use std::{fs, io::Write, net::TcpStream, process::Command, time::Duration};
 
 use coco_tests::{
-    coco::{self, root, targets},
+    coco::{self, root},
     flood::Flood,
     http,
     marks::Marks,
@@ -14,15 +14,12 @@ use coco_tests::{
 const SAMPLES_MAX: usize = 10_000_000;
 
 fn config(lines: &Marks, lists: &Marks) -> String {
-    let of = |marks: &Marks| {
-        targets(&marks.addresses().iter().map(ToString::to_string).collect::<Vec<_>>())
-    };
     format!(
         "[listen]\nbind = \"{LISTS}\"\n[graphite]\nbind = \"{LINES}\"\n\
          [spool]\ndirectory = \"/var/lib/coco/spool\"\n\
          [tiers.lists]\n{}[tiers.lines]\nprotocol = \"graphite\"\n{}",
-        of(lists),
-        of(lines)
+        lists.as_targets(),
+        lines.as_targets()
     )
 }
 
@@ -228,6 +225,41 @@ fn started_by_its_sockets(site: &Service) {
     let failed =
         machine.succeed(&["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
     assert_eq!(failed, "");
+}
+
+#[test]
+fn a_process_that_took_over_is_stopped_as_gently_as_one_that_systemd_started() {
+    let service = Service::new(&[("coco", &package(Some(1)))]);
+    service.install("coco");
+    for round in 1..=8 {
+        service.wait_until_ready();
+        service.machine.succeed(&["/usr/lib/coco/hand-over"]);
+        service.machine.succeed(&["systemctl", "stop", "coco"]);
+        let state = [service.show("ActiveState"), service.show("Result")];
+        assert_eq!(state, ["inactive", "success"], "{round}: {}", service.journal());
+        wait_until("its last words", SOON, || {
+            service.journal().matches(" stopped residual=0 ").count() == round
+        });
+        service.machine.succeed(&["systemctl", "start", "coco"]);
+    }
+    // One that never gets ready is no child of systemd either, and ends with it.
+    let machine = &service.machine;
+    machine.succeed(&["mv", "/usr/bin/coco", "/usr/bin/coco.good"]);
+    machine.succeed(&["sh", "-c", "printf '#!/bin/sh\\nexec sleep 600\\n' > /usr/bin/coco"]);
+    machine.succeed(&["chmod", "755", "/usr/bin/coco"]);
+    machine.succeed(&["systemctl", "kill", "--kill-whom=main", "--signal=USR2", "coco"]);
+    let is_there = || machine.run(&["pgrep", "-x", "sleep"]).status.success();
+    wait_until("the new process", SOON, is_there);
+    machine.succeed(&["systemctl", "stop", "coco"]);
+    assert_eq!(service.show("Result"), "success", "{}", service.journal());
+    assert!(!is_there(), "it is left");
+    machine.succeed(&["mv", "-f", "/usr/bin/coco.good", "/usr/bin/coco"]);
+    machine.succeed(&["systemctl", "start", "coco"]);
+    service.wait_until_ready();
+    // Nobody is left to be asked when it has ended by itself.
+    service.machine.succeed(&["kill", "-KILL", &service.main().to_string()]);
+    wait_until("another start", SOON, || service.show("NRestarts") == "1");
+    service.wait_until_ready();
 }
 
 #[test]

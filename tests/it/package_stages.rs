@@ -11,7 +11,7 @@ use std::{
 };
 
 use coco_tests::{
-    coco::{root, targets},
+    coco::root,
     flood::feed_lines_evenly,
     marks::Marks,
     package::{faulty_package, package},
@@ -33,12 +33,11 @@ const READINGS: usize = 30;
 const STAGES: &str = "/root/pipeline";
 
 fn config(stores: &Marks) -> String {
-    let stores: Vec<_> = stores.addresses().iter().map(ToString::to_string).collect();
     format!(
         "[graphite]\nbind = \"{LINES}\"\n[measure]\ninterval = \"200ms\"\n\
          [spool]\ndirectory = \"/var/lib/coco/spool\"\n\
          [tiers.archive]\nprotocol = \"graphite\"\n{}[api]\nbind = \"{API}\"\n",
-        targets(&stores)
+        stores.as_targets()
     )
 }
 

@@ -258,7 +258,9 @@ fn only_this_machine_may_ask() {
     let sink = LineSink::start();
     let api = "[api]\nbind = \"0.0.0.0:0\"";
     let coco = Coco::start(&config(&of(&[&sink]), api));
-    assert_eq!(coco.get("/reload").status, 405);
+    let refused = coco.get("/reload");
+    let why = r#"{"error":"/reload does not take GET; / lists what there is"}"#;
+    assert_eq!((refused.status, refused.body.trim()), (405, why));
     assert_eq!(
         http::post(([127, 0, 0, 1], coco.api().port()).into(), "/reload", b"").unwrap().status,
         200

@@ -13,11 +13,13 @@ use std::{
 use coco_tests::{
     coco::{Coco, Stopped, binary, root},
     feed::Feed,
+    package::package,
     page::{Block, Kind, blocks},
     port::free_port,
     process::{folder, program},
+    service::Service,
     sink::LineSink,
-    wait::{SOON, wait_for},
+    wait::{SOON, wait_for, wait_until},
 };
 use tempfile::TempDir;
 
@@ -414,6 +416,37 @@ fn digests_that_disagree_are_made_one_by_their_page() {
     assert!(misplaced.contains("names move"), "{misplaced}");
     book.next_blocks(2);
     book.close_without_loss();
+}
+
+#[test]
+fn what_the_pages_ask_of_systemd_works_on_a_machine_that_boots() {
+    let service = Service::new(&[("coco", &package(Some(1)))]);
+    service.install("coco");
+    service.wait_until_ready();
+    let main = service.main();
+    // As the page has it: its addresses are those of the package's own configuration.
+    let run = |page: &str, words: &str| {
+        let text = fs::read_to_string(root().join("docs/runbooks").join(page)).unwrap();
+        let block = blocks(&text).into_iter().find(|block| block.text.contains(words)).unwrap();
+        let limit = if block.kind == Kind::Until { LIMIT } else { Duration::ZERO };
+        wait_for(&block.text, limit, || {
+            let output = service.machine.run(&["bash", "-euo", "pipefail", "-c", &block.text]);
+            let said =
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            if output.status.success() { Ok(said) } else { Err(said) }
+        })
+    };
+    run("spool-fills.md", "--signal=USR2");
+    run("spool-fills.md", "coco_spool_bytes_max");
+    wait_until("the new process to be the main one", SOON, || service.main() != main);
+    run("target-down.md", "coco spool");
+    run("drain-a-router.md", "systemctl stop");
+    assert_eq!(service.show("ActiveState"), "inactive", "{}", service.journal());
+    for words in [" stopped residual=0 ", "coco spool", "systemctl start"] {
+        run("drain-a-router.md", words);
+    }
+    service.wait_until_ready();
+    assert_eq!(service.show("NRestarts"), "0");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 use coco_tests::{
     coco::{binary, root, target_dir},
     datagram, http,
-    process::{Process, folder},
+    process::{Process, Signal, folder},
     wait::{SOON, wait_for},
 };
 use serde_json::Value;
@@ -73,7 +73,10 @@ fn with_no_file_a_newcomer_sees_the_owner_and_the_stored_value() {
             assert!(stored.contains(&owner.to_string()), "{name}: {owners} owns, {stored} has it");
         }
     }
-    assert!(coco.terminate(SOON).success(), "{}", coco.log());
+    // As when its terminal is closed.
+    coco.signal(Signal::SIGHUP);
+    assert!(coco.wait(SOON).success(), "{}", coco.log());
+    assert!(coco.log().contains("stopped residual=0 "), "{}", coco.log());
 }
 
 /// Coco without a file, when its API answers.

@@ -249,6 +249,28 @@ fn a_new_program_that_fails_or_is_silent_changes_nothing_and_a_replaced_one_take
 }
 
 #[test]
+fn a_link_that_the_program_was_started_by_is_followed_anew() {
+    let releases = folder();
+    for (version, program) in [("v1", coco::binary()), ("v2", coco::faulty_binary())] {
+        fs::create_dir(releases.path().join(version)).unwrap();
+        symlink(program, releases.path().join(version).join("coco")).unwrap();
+    }
+    let current = releases.path().join("current");
+    symlink("v1", &current).unwrap();
+    let sink = LineSink::start();
+    // As from a start script: relative to the folder of the configuration, which lies beside this one.
+    let program = Path::new("..").join(releases.path().file_name().unwrap()).join("current/coco");
+    let mut coco = Coco::start_as(&config(&[sink.address().to_string()]), &program, |_| {});
+    fs::remove_file(&current).unwrap();
+    symlink("v2", &current).unwrap();
+    coco.signal(Signal::SIGUSR2);
+    coco.wait_for_upgrade();
+    let process = coco.get_json("/debug/vars")["process"].clone();
+    assert!(process["version"].as_str().unwrap().ends_with("+faulty"), "{process}");
+    coco.stop();
+}
+
+#[test]
 fn a_stop_in_the_middle_of_an_upgrade_stops_both() {
     let (sink, dir) = (LineSink::start(), folder());
     let program = dir.path().join("coco");
@@ -318,14 +340,11 @@ fn upgrades_under_a_flood_lose_nothing() {
     let rounds = env::var("COCO_TEST_HANDOVERS").ok().and_then(|text| text.parse().ok());
     let rounds = rounds.unwrap_or(HANDOVERS);
     let (lines, lists) = (Marks::of_lines(3, SAMPLES_MAX), Marks::of_lists(3, SAMPLES_MAX));
-    let of = |marks: &Marks| {
-        targets(&marks.addresses().iter().map(ToString::to_string).collect::<Vec<_>>())
-    };
     let mut coco = Coco::start(&format!(
         "[listen]\nbind = \"127.0.0.1:0\"\n[graphite]\nbind = \"127.0.0.1:0\"\n\
          [tiers.lists]\n{}[tiers.lines]\nprotocol = \"graphite\"\n{}",
-        of(&lists),
-        of(&lines)
+        lists.as_targets(),
+        lines.as_targets()
     ));
     let flood = Flood {
         lines: (coco.listener("line-tcp"), &lines),

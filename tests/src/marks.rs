@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use crate::datagram::{self, Record};
+use crate::{
+    coco::targets,
+    datagram::{self, Record},
+};
 
 /// How long a read waits before it looks whether the sinks are to end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -72,6 +75,11 @@ impl Marks {
     /// Where the targets listen.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The line of the configuration that names them.
+    pub fn as_targets(&self) -> String {
+        targets(&self.addresses.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
     /// One more than the largest number that they know.

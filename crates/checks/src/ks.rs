@@ -52,10 +52,20 @@ impl Statistic {
     /// worth n (1 - rho) / (1 + rho) independent values. Below 0, `rho` counts as 0.
     #[must_use]
     pub fn p_shrunk(self, rho: f64) -> f64 {
+        self.p_of_distance(self.d(), rho)
+    }
+
+    /// The least probability that samples of these sizes can come to: that of the distance 1.
+    #[must_use]
+    pub fn least_p(self, rho: f64) -> f64 {
+        self.p_of_distance(1.0, rho)
+    }
+
+    fn p_of_distance(self, d: f64, rho: f64) -> f64 {
         let rho = rho.clamp(0.0, 1.0);
         let worth = (1.0 - rho) / (1.0 + rho);
         let [n, m] = [self.n, self.m].map(|size| rounded(float(size) * worth, size));
-        p(n, m, self.d(), self.d() * float(n * m))
+        p(n, m, d, d * float(n * m))
     }
 }
 
@@ -120,34 +130,6 @@ pub fn kolmogorov(lambda: f64) -> f64 {
     (1..=8).map(term).sum::<f64>().clamp(0.0, 1.0)
 }
 
-/// The smallest distance between samples of these sizes that has a probability of at most `alpha`; `None`
-/// if none has.
-#[must_use]
-pub fn critical(n: usize, m: usize, alpha: f64) -> Option<f64> {
-    let product = n * m;
-    let p_of = |steps: usize| p(n, m, float(steps) / float(product), float(steps));
-    if product == 0 || p_of(product) > alpha {
-        return None;
-    }
-    let (mut too_small, mut enough) = (0, product);
-    while enough - too_small > 1 {
-        let middle = too_small.midpoint(enough);
-        if p_of(middle) <= alpha {
-            enough = middle;
-        } else {
-            too_small = middle;
-        }
-    }
-    // Between two distances that occur, p is that of the larger one: go up to it.
-    let occurs = |steps: usize| steps.is_multiple_of(gcd(n, m));
-    let steps = (enough..=product).find(|steps| occurs(*steps))?;
-    Some(float(steps) / float(product))
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
 fn sorted(sample: &[f64]) -> Vec<f64> {
     let mut sorted = sample.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -169,6 +151,33 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The smallest distance between samples of these sizes that has a probability of at most `alpha`; `None`
+    /// if none has.
+    fn critical(n: usize, m: usize, alpha: f64) -> Option<f64> {
+        let product = n * m;
+        let p_of = |steps: usize| p(n, m, float(steps) / float(product), float(steps));
+        if product == 0 || p_of(product) > alpha {
+            return None;
+        }
+        let (mut too_small, mut enough) = (0, product);
+        while enough - too_small > 1 {
+            let middle = too_small.midpoint(enough);
+            if p_of(middle) <= alpha {
+                enough = middle;
+            } else {
+                too_small = middle;
+            }
+        }
+        // Between two distances that occur, p is that of the larger one: go up to it.
+        let occurs = |steps: usize| steps.is_multiple_of(gcd(n, m));
+        let steps = (enough..=product).find(|steps| occurs(*steps))?;
+        Some(float(steps) / float(product))
+    }
+
+    fn gcd(a: usize, b: usize) -> usize {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
 
     #[test]
     fn equal_values_are_stepped_over_together() {
@@ -229,6 +238,8 @@ mod tests {
         assert_eq!(p[1], statistic.p());
         assert!(p.windows(2).all(|pair| pair[0] <= pair[1]), "{p:?}");
         assert_eq!(p[5], 1.0);
+        let least = [0.0, 0.8, 1.0].map(|rho| statistic.least_p(rho));
+        assert!(least[0] < 1e-16 && (least[1] - 0.1).abs() < 1e-12 && least[2] == 1.0, "{least:?}");
     }
 
     proptest! {

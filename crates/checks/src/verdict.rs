@@ -1,17 +1,16 @@
 //! Two halves compared, and whether what was found is worth an alarm.
 
-use crate::{
-    autocorrelation, float,
-    grade::Grade,
-    ks::{Statistic, critical},
-    split::Halves,
-};
+use crate::{autocorrelation, float, grade::Grade, ks::Statistic, split::Halves};
 
 /// Least number of rates in each half.
 pub const HALF_MIN: usize = 20;
 
 /// A warning is given up to so many times the probability of an alarm.
 const WARNING_FACTOR: f64 = 10.0;
+
+/// A change that cannot be judged is a warning all the same, if it is so many times the least one and no value
+/// of one half reaches into the other.
+const CLEAR_FACTOR: f64 = 3.0;
 
 /// What counts as a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,6 +62,8 @@ pub struct Comparison {
     pub rho: f64,
     /// The larger one of `p_independent` and that for so many fewer rates as `rho` says.
     pub p: f64,
+    /// The least `p` that so few independent rates can come to, however far the halves lie apart.
+    pub least_p: f64,
 }
 
 /// A half has fewer than [`HALF_MIN`] rates.
@@ -98,6 +99,7 @@ impl Comparison {
             p_independent,
             rho,
             p: p_independent.max(statistic.p_shrunk(rho)),
+            least_p: statistic.least_p(rho),
         })
     }
 
@@ -111,22 +113,26 @@ impl Comparison {
     /// What this comparison alone comes to.
     #[must_use]
     pub fn grade(&self, rule: &Rule) -> Grade {
-        let shift = self.after - self.before;
-        let is_worth_it = self.change().abs() >= rule.min_change
-            && shift.abs() >= rule.min_shift
-            && shift != 0.0
-            && (shift > 0.0 || !rule.only_rise);
         match self.p {
-            p if is_worth_it && p <= rule.alarm_p() => Grade::Critical,
-            p if is_worth_it && p <= rule.warning_p() => Grade::Warning,
-            _ => Grade::Ok,
+            _ if !self.is_shifted(rule, 1.0) => Grade::Ok,
+            p if p <= rule.alarm_p() => Grade::Critical,
+            p if p <= rule.warning_p() => Grade::Warning,
+            _ if self.p_independent > rule.warning_p() || self.least_p <= rule.alarm_p() => {
+                Grade::Ok
+            }
+            // No distance at all would have been an alarm: that there is none says nothing.
+            _ if self.d >= 1.0 && self.is_shifted(rule, CLEAR_FACTOR) => Grade::Warning,
+            _ => Grade::Unknown,
         }
     }
 
-    /// The distances at which these sizes warn and alarm, as far as they can.
-    #[must_use]
-    pub fn thresholds(&self, rule: &Rule) -> [Option<f64>; 2] {
-        [rule.warning_p(), rule.alarm_p()].map(|p| critical(self.n1, self.n2, p))
+    /// The median has shifted by so many times the least change, and in a direction that counts.
+    fn is_shifted(&self, rule: &Rule, times: f64) -> bool {
+        let shift = self.after - self.before;
+        self.change().abs() >= rule.min_change * times
+            && shift.abs() >= rule.min_shift * times
+            && shift != 0.0
+            && (shift > 0.0 || !rule.only_rise)
     }
 }
 
@@ -198,11 +204,34 @@ mod tests {
         assert_eq!(Comparison::of(&halves), Err(TooFew { n1: 30, n2: 19 }));
     }
 
+    /// A line from one level to another, which follows itself as closely as can be.
+    fn ramp(from: f64, to: f64) -> Comparison {
+        let all: Vec<_> = (0..60).map(|k| from + (to - from) * f64::from(k) / 59.0).collect();
+        let (before, after) = all.split_at(30);
+        Comparison::of(&Halves { before: before.to_vec(), after: after.to_vec() }).unwrap()
+    }
+
     #[test]
-    fn thresholds_are_those_of_the_sizes() {
-        let comparison = Comparison::of(&halves(9.0, 5.0)).unwrap();
-        assert_eq!(comparison.thresholds(&rule()), [Some(13.0 / 30.0), Some(0.5)]);
-        assert_eq!(comparison.before, 9.0);
+    fn what_no_distance_could_have_alarmed_is_not_called_good() {
+        let to_nothing = ramp(1_000.0, 0.0);
+        assert!(to_nothing.d == 1.0 && to_nothing.p > 0.3 && to_nothing.least_p == to_nothing.p);
+        assert_eq!(to_nothing.grade(&rule()), Grade::Warning);
+        assert_eq!(ramp(0.0, 1_000.0).grade(&rule()), Grade::Warning);
+        assert_eq!(ramp(1_000.0, 700.0).grade(&rule()), Grade::Unknown);
+        assert_eq!(ramp(1_000.0, 900.0).grade(&rule()), Grade::Ok, "less than the least change");
+        let only_rise = Rule { only_rise: true, ..rule() };
+        assert_eq!(to_nothing.grade(&only_rise), Grade::Ok);
+        // Where independent rates would be no evidence either, nothing is missed.
+        let near = Comparison { d: 0.3, p_independent: 0.1, ..ramp(1_000.0, 700.0) };
+        assert_eq!(near.grade(&rule()), Grade::Ok);
+        // Enough independent rates, and no alarm by them: that is an answer.
+        let judged = Comparison { least_p: 1e-5, ..ramp(1_000.0, 700.0) };
+        assert_eq!(judged.grade(&rule()), Grade::Ok);
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(Comparison::of(&halves(9.0, 5.0)).unwrap().before, 9.0);
         assert_eq!(median(&[1.0, 4.0, 2.0, 3.0]), 2.5);
     }
 }

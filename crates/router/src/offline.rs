@@ -18,7 +18,7 @@ use crate::{
     routes::{Routes, Tier},
     target::{
         Shed,
-        record::{Payloads, chunk_of},
+        record::{Payloads, chunk_of, is_for},
     },
     telemetry::Registry,
 };
@@ -33,6 +33,9 @@ pub struct Rerouted {
     pub moved: BTreeMap<String, u64>,
     /// Samples that went nowhere, by reason.
     pub shed: BTreeMap<&'static str, u64>,
+    /// Samples that its tier does not take, as it speaks another protocol, and what is behind them: they stay as
+    /// they are.
+    pub left: u64,
 }
 
 /// It was not done, or not to its end; what was not moved is where it was.
@@ -82,15 +85,20 @@ pub fn reroute(
         tier,
         name,
         spools: HashMap::new(),
+        is_barred: false,
         done: Rerouted::default(),
     };
     let mut left = from.held().records;
     let mut batch = Batch::default();
-    while left > 0 {
+    while left > 0 && !work.is_barred {
         from.read(MOVE_BYTES, &mut batch).map_err(RerouteError::Read)?;
         let Some(taken) = work.take(&mut from, &batch, left, &now)? else { break };
         left = left.saturating_sub(taken);
         from.tick(now());
+    }
+    if work.is_barred {
+        let own = work.done.moved.get(name.target()).copied().unwrap_or(0);
+        work.done.left = from.held().samples.saturating_sub(own);
     }
     for spool in work.spools.into_values() {
         spool.close().1.map_err(RerouteError::Close)?;
@@ -115,6 +123,8 @@ struct Work<'a> {
     name: &'a Name,
     /// Those of the owners, by slot.
     spools: HashMap<usize, Spool<OsDisk>>,
+    /// A record of another protocol comes next.
+    is_barred: bool,
     done: Rerouted,
 }
 
@@ -130,6 +140,10 @@ impl Work<'_> {
         let mut sorter = Sorter::new(self.tier);
         let (mut taken, mut to) = (0, None);
         for record in batch.records().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+            if !is_for(record.head.format, self.tier.protocol) {
+                self.is_barred = true;
+                break;
+            }
             match chunk_of(&record, self.tier.protocol) {
                 Some(chunk) => sorter.sort(&chunk),
                 None => sorter.shed.push((Shed::SpoolCorrupt, u64::from(record.head.samples))),

@@ -57,6 +57,7 @@ metrics_list! {
     RECOVERED = "coco_target_recovered", "Samples found on disk at the start, which this process was not offered; or sent once and held again.";
     REROUTED = "coco_target_rerouted", "Samples spooled for the target that went on to another one, of the same id or on the ring.";
     TAKEN_OVER = "coco_target_taken_over", "Samples that were spooled for another target and went on to this one.";
+    DAMAGED_BYTES = "coco_spool_damaged_bytes", "Bytes on disk for the target that gave no sample: damaged, or torn by a crash while they were written.";
     SHED = "coco_target_shed", "Samples dropped on purpose, by target and reason; with an empty target, what fell to a tier without a ring.";
     HANDED_OVER = "coco_target_handed_over", "Samples that the next process was given at an upgrade.";
     INHERITED = "coco_target_inherited", "Samples that the process before this one had not sent at an upgrade.";

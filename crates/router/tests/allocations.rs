@@ -139,23 +139,27 @@ fn start(plan: Plan) -> (Handle, Vec<SocketAddr>) {
     started.recv().unwrap()
 }
 
-#[test]
-fn a_sample_costs_no_allocation() {
-    let (line_ports, (datagram_ports, arrived)) = (line_sinks(), datagram_sinks());
-    let (handle, addresses) = start(Plan {
+fn plan(line_ports: &[u16], datagram_ports: &[u16]) -> Plan {
+    Plan {
         listeners: vec![
             listener(ListenerProtocol::LineTcp, 0),
             listener(ListenerProtocol::Collectd, 0),
         ],
         blacklist: Some(regex::bytes::Regex::new("/(vmem|irq|entropy|users)/").unwrap()),
         tiers: vec![
-            tier("lines", TargetProtocol::LineTcp, 2, &line_ports),
-            tier("collectd", TargetProtocol::Collectd, 1, &datagram_ports),
+            tier("lines", TargetProtocol::LineTcp, 2, line_ports),
+            tier("collectd", TargetProtocol::Collectd, 1, datagram_ports),
         ],
         limits: Limits::default(),
         spool: None,
         ringless: Vec::new(),
-    });
+    }
+}
+
+#[test]
+fn a_sample_costs_no_allocation() {
+    let (line_ports, (datagram_ports, arrived)) = (line_sinks(), datagram_sinks());
+    let (handle, addresses) = start(plan(&line_ports, &datagram_ports));
     let _profiler = dhat::Profiler::builder().testing().build();
 
     let (mut client, text) = (TcpStream::connect(addresses[0]).unwrap(), lines());

@@ -18,7 +18,7 @@ use std::{
 };
 
 use coco_router::{
-    Bound, Handle,
+    Bound, Handle, Ledger, TargetFates,
     plan::{Limits, ListenerProtocol, Plan, TargetProtocol},
     telemetry::Registry,
 };
@@ -170,53 +170,51 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn fifty_reloads_under_load_lose_nothing() {
-    let (lines, lists, copies) = (Marks::new(), Marks::new(), Marks::new());
-    let line_ports: Vec<u16> = (0..5).map(|_| line_sink(&lines)).collect();
-    let list_ports: Vec<u16> = (0..5).map(|_| datagram_sink(&lists)).collect();
-    let copy_ports: Vec<u16> = (0..3).map(|_| line_sink(&copies)).collect();
-    let pick = |ports: &[u16], which: &[usize]| which.iter().map(|&n| ports[n]).collect::<Vec<_>>();
-    // The two share most targets and their listeners; all else comes and goes, replicas too.
-    let plan = |which: usize| {
-        let last = 3 + which % 2;
+/// All targets, and what has arrived at them.
+struct Field {
+    lines: Arc<Marks>,
+    lists: Arc<Marks>,
+    copies: Arc<Marks>,
+    line_ports: Vec<u16>,
+    list_ports: Vec<u16>,
+    copy_ports: Vec<u16>,
+}
+
+impl Field {
+    fn new() -> Self {
+        let (lines, lists, copies) = (Marks::new(), Marks::new(), Marks::new());
+        let line_ports = (0..5).map(|_| line_sink(&lines)).collect();
+        let list_ports = (0..5).map(|_| datagram_sink(&lists)).collect();
+        let copy_ports = (0..3).map(|_| line_sink(&copies)).collect();
+        Self { lines, lists, copies, line_ports, list_ports, copy_ports }
+    }
+
+    /// Plans share most targets and their listeners; all else comes and goes, replicas too.
+    fn plan(&self, which: usize) -> Plan {
+        let ports = |ports: &[u16]| [ports[0], ports[1], ports[2], ports[3 + which % 2]];
         let mut tiers = vec![
-            tier("lines", TargetProtocol::LineTcp, 1, &pick(&line_ports, &[0, 1, 2, last])),
-            tier("lists", TargetProtocol::Collectd, 1, &pick(&list_ports, &[0, 1, 2, last])),
+            tier("lines", TargetProtocol::LineTcp, 1, &ports(&self.line_ports)),
+            tier("lists", TargetProtocol::Collectd, 1, &ports(&self.list_ports)),
         ];
         let mut listeners =
             vec![listener(ListenerProtocol::LineTcp, 0), listener(ListenerProtocol::Collectd, 0)];
         if which % 2 == 1 {
             let replicas = 1 + which / 2 % 3;
-            tiers.insert(0, tier("copies", TargetProtocol::LineTcp, replicas, &copy_ports));
+            tiers.insert(0, tier("copies", TargetProtocol::LineTcp, replicas, &self.copy_ports));
             listeners.push(listener(ListenerProtocol::LineUdp, 0));
             listeners.push(listener(ListenerProtocol::Pickle, 0));
         }
         let blacklist = (which % 3 == 1).then(|| Regex::new("nothing").unwrap());
-        Plan {
-            listeners,
-            blacklist,
-            tiers,
-            limits: Limits::default(),
-            spool: None,
-            ringless: Vec::new(),
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let shards = NonZeroUsize::new(2).unwrap();
-        let running = Bound::bind(plan(0), shards, Registry::default()).unwrap();
-        let running = running.run().await.unwrap();
-        let handle = running.handle();
-        let stop = Arc::new(AtomicBool::new(false));
-        let line_to = address(&handle, "line-tcp");
-        let list_to = address(&handle, "collectd");
-        let line_client = line_client(line_to, Arc::clone(&lines), Arc::clone(&stop));
-        let list_client = list_client(list_to, Arc::clone(&lists), Arc::clone(&stop));
-        let started = Instant::now();
+        let (limits, ringless) = (Limits::default(), Vec::new());
+        Plan { listeners, blacklist, tiers, limits, spool: None, ringless }
+    }
+
+    /// Reloads while samples flow.
+    async fn reload_often(&self, handle: &Handle) {
+        let (lines, lists) = (&self.lines, &self.lists);
         for which in 1..=RELOADS {
             let before = (lines.arrived(), lists.arrived());
-            let changes = handle.reload(plan(which), LONG).await.unwrap();
+            let changes = handle.reload(self.plan(which), LONG).await.unwrap();
             assert_eq!(changes.targets.added.len(), if which % 2 == 1 { 5 } else { 2 });
             assert_eq!(handle.epoch(), 1 + u64::try_from(which).unwrap());
             until("samples to flow", || {
@@ -225,32 +223,59 @@ fn fifty_reloads_under_load_lose_nothing() {
             })
             .await;
         }
-        let elapsed = started.elapsed();
-        stop.store(true, Ordering::Relaxed);
-        let (line_count, list_count) = (line_client.join().unwrap(), list_client.join().unwrap());
-        println!("{line_count} lines, {list_count} value lists, {RELOADS} reloads in {elapsed:?}");
+    }
+
+    /// Waits until so many samples have arrived, and nothing is held.
+    async fn gets(&self, handle: &Handle, sent: usize) {
         until("the last samples", || {
             let ledger = handle.ledger();
             assert_eq!(ledger.residual(), 0);
             let held = ledger.tiers.iter().flat_map(|t| &t.targets).map(|t| t.queued + t.in_flight);
-            held.sum::<u64>() == 0 && lines.arrived() + lists.arrived() >= line_count + list_count
+            held.sum::<u64>() == 0 && self.lines.arrived() + self.lists.arrived() >= sent
         })
         .await;
-        let drained = running.drain(LONG).await.ledger;
-        assert_eq!(lines.wrong(line_count), [], "lines lost or doubled: {drained:#?}");
-        assert_eq!(lists.wrong(list_count), [], "value lists lost or doubled: {drained:#?}");
+    }
+
+    async fn judge(&self, drained: &Ledger, line_count: usize, list_count: usize) {
+        assert_eq!(self.lines.wrong(line_count), [], "lines lost or doubled: {drained:#?}");
+        assert_eq!(self.lists.wrong(list_count), [], "value lists lost or doubled: {drained:#?}");
         assert_eq!(drained.residual(), 0);
         assert_eq!(drained.samples.decoded, u64::try_from(line_count + list_count).unwrap());
         let due = drained.tiers.iter().find(|tier| tier.name == "copies").unwrap().due;
-        until("the last copies", || copies.arrived() as u64 >= due).await;
-        assert_eq!(copies.arrived() as u64, due);
+        until("the last copies", || self.copies.arrived() as u64 >= due).await;
+        assert_eq!(self.copies.arrived() as u64, due);
         let shed = drained.tiers.iter().flat_map(|t| &t.targets).map(|t| t.shed()).sum::<u64>();
         assert_eq!(shed, 0);
         // What stayed has never lost its connection.
-        let stayed = |label: &&coco_router::TargetFates| {
-            line_ports[..3].iter().any(|port| label.label == format!("127.0.0.1:{port}"))
+        let stayed = |target: &&TargetFates| {
+            self.line_ports[..3].iter().any(|port| target.label == format!("127.0.0.1:{port}"))
         };
         let lines = drained.tiers.iter().find(|tier| tier.name == "lines").unwrap();
         assert!(lines.targets.iter().filter(stayed).all(|target| target.disconnects == 0));
+    }
+}
+
+#[test]
+fn fifty_reloads_under_load_lose_nothing() {
+    let field = Field::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let shards = NonZeroUsize::new(2).unwrap();
+        let running = Bound::bind(field.plan(0), shards, Registry::default()).unwrap();
+        let running = running.run().await.unwrap();
+        let handle = running.handle();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (line_to, list_to) = (address(&handle, "line-tcp"), address(&handle, "collectd"));
+        let line_client = line_client(line_to, Arc::clone(&field.lines), Arc::clone(&stop));
+        let list_client = list_client(list_to, Arc::clone(&field.lists), Arc::clone(&stop));
+        let started = Instant::now();
+        field.reload_often(&handle).await;
+        let elapsed = started.elapsed();
+        stop.store(true, Ordering::Relaxed);
+        let (line_count, list_count) = (line_client.join().unwrap(), list_client.join().unwrap());
+        println!("{line_count} lines, {list_count} value lists, {RELOADS} reloads in {elapsed:?}");
+        field.gets(&handle, line_count + list_count).await;
+        let drained = running.drain(LONG).await.ledger;
+        field.judge(&drained, line_count, list_count).await;
     });
 }

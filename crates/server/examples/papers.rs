@@ -57,7 +57,10 @@ fn page(command: &Command, folder: &Path) -> io::Result<()> {
     let mut file = File::create(folder.join(man.get_filename()))?;
     man.render_title(&mut file)?;
     man.render_name_section(&mut file)?;
-    man.render_synopsis_section(&mut file)?;
+    // That of clap_mangen has every option, without the name of its value.
+    let usage = command.clone().render_usage().to_string();
+    let usage: Vec<_> = usage.trim_start_matches("Usage:").lines().map(str::trim).collect();
+    verbatim(&mut file, "SYNOPSIS", &usage.join("\n"))?;
     man.render_description_section(&mut file)?;
     man.render_options_section(&mut file)?;
     if command.has_subcommands() {

@@ -1,7 +1,5 @@
 //! `coco check`: is a file good, what are its rings, and are they those of a running Coco?
 
-#![expect(clippy::print_stdout, reason = "a command line tool answers on standard output")]
-
 use std::collections::BTreeMap;
 
 use anyhow::Context;
@@ -16,6 +14,7 @@ use crate::{
     client,
     config::Config,
     explain::names_text,
+    stdout::print,
 };
 
 /// Prints the notes about a file and a line for each tier.
@@ -24,29 +23,32 @@ use crate::{
 /// A faulty file; [`NotAsAsked`] when a running Coco that it is compared with has other tiers or rings.
 pub fn check(args: &Check) -> anyhow::Result<()> {
     let config = Config::load(&args.config)?;
-    for note in &config.notes {
-        println!("note: {note}");
-    }
-    for tier in &config.plan.tiers {
-        println!("tier {}: {}", tier.name, ring(tier));
-    }
-    for tier in &config.plan.ringless {
-        println!("tier {}: no targets, no ring", tier.name);
-    }
-    println!("{}: good", args.config.display());
+    print(&report(args, &config)).context("cannot write the report")?;
     let Some(url) = &args.against else { return Ok(()) };
     let body = client::get(url, "/tiers")?;
     let running: Vec<Value> = serde_json::from_reader(body)
         .with_context(|| format!("{url}/tiers is not that of a Coco"))?;
     let differences = differences(&config, &running);
     if differences.is_empty() {
-        println!("{url}: the same tiers, rings and targets");
-        return Ok(());
+        let text = format!("{url}: the same tiers, rings and targets\n");
+        return print(&text).context("cannot write the report");
     }
     let (file, count) = (args.config.display(), differences.len());
     let list = differences.join("\n  ");
     let message = format!("{file} differs from {url} in {count} points:\n  {list}");
     Err(NotAsAsked(message).into())
+}
+
+/// A line for each note and each tier, and one for the file.
+fn report(args: &Check, config: &Config) -> String {
+    let Config { plan, notes, .. } = config;
+    let notes = notes.iter().map(|note| format!("note: {note}\n"));
+    let tiers = plan.tiers.iter().map(|tier| format!("tier {}: {}\n", tier.name, ring(tier)));
+    let none =
+        plan.ringless.iter().map(|tier| format!("tier {}: no targets, no ring\n", tier.name));
+    let mut report: String = notes.chain(tiers).chain(none).collect();
+    report.push_str(&format!("{}: good\n", args.config.display()));
+    report
 }
 
 fn ring(tier: &TierPlan) -> String {

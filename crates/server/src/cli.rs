@@ -23,6 +23,8 @@ pub struct Cli {
     pub command: Option<Command>,
     /// Configuration file (TOML) to run; without one, a small demonstration on this machine
     ///
+    /// Without one, in a folder that has a `coco.conf`, that is run, as by Coco 1.x.
+    ///
     /// The demonstration listens on 127.0.0.1 only: collectd on 25826/udp, Graphite on 2003 (lines)
     /// and 2004 (pickle), the HTTP API on 9090. Its one tier keeps recent samples in memory.
     pub config: Option<PathBuf>,
@@ -96,7 +98,8 @@ pub enum SpoolCommand {
     ///
     /// A line goes by its name, a collectd sample by its host or identifier, as the ring of its tier has it.
     /// What is moved stands behind what is there. After a crash in the middle some of it is there twice, and
-    /// nothing is lost. Prints tier, old and new target, and samples.
+    /// nothing is lost. Prints tier, old and new target, and samples. What its tier cannot take, as it speaks
+    /// another protocol now or has no targets, stays as it is: that is said, and the exit status is 3.
     Reroute {
         /// Configuration file whose rings give the owners
         #[arg(short, long, value_name = "CONFIG")]
@@ -120,8 +123,8 @@ pub enum SpoolCommand {
 pub struct Check {
     /// Configuration file to check
     pub config: PathBuf,
-    /// Compare its tiers and rings with those of the Coco that runs here, as http://127.0.0.1:9090
-    #[arg(long, value_name = "URL")]
+    /// Compare its tiers and rings with those of the Coco that runs here; port 9090 unless it says another
+    #[arg(long, value_name = "HOST[:PORT]")]
     pub against: Option<ApiUrl>,
 }
 
@@ -131,8 +134,8 @@ pub struct Explain {
     /// Configuration file to ask, instead of a running Coco
     #[arg(short, long, value_name = "CONFIG", conflicts_with = "url")]
     pub config: Option<PathBuf>,
-    /// API of the running Coco to ask
-    #[arg(short, long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    /// The running Coco to ask; port 9090 unless it says another
+    #[arg(short, long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:9090")]
     pub url: ApiUrl,
     /// Print one JSON object for each name
     #[arg(long)]
@@ -172,8 +175,8 @@ pub struct Plan {
     /// Names to try, one a line, as for `coco lookup`; `-` is standard input
     #[arg(long, value_name = "FILE", group = "source")]
     pub names: Option<PathBuf>,
-    /// Try the live series of a running Coco, as http://127.0.0.1:9090
-    #[arg(long, value_name = "URL", group = "source")]
+    /// Try the live series of a running Coco; port 9090 unless it says another
+    #[arg(long, value_name = "HOST[:PORT]", group = "source")]
     pub from: Option<ApiUrl>,
     /// Write a row for each copy to make: tier, name, old target, new target, with tabs between them
     ///
@@ -235,8 +238,10 @@ mod tests {
             Some(Command::Check(Check { config, against }))
         };
         assert_eq!(parse("coco check c.toml").unwrap().command, check(None));
-        let line = "coco check c.toml --against http://a:9090";
-        assert_eq!(parse(line).unwrap().command, check(Some("http://a:9090")));
+        for at in ["http://a:9090", "a:9090", "a"] {
+            let line = format!("coco check c.toml --against {at}");
+            assert_eq!(parse(&line).unwrap().command, check(Some("http://a:9090")));
+        }
     }
 
     #[test]
@@ -301,6 +306,8 @@ mod tests {
             ("coco plan a.toml b.toml --moved m.tsv", ErrorKind::MissingRequiredArgument),
             ("coco plan a b --names n --from http://a:1", ErrorKind::ArgumentConflict),
             ("coco plan a b --from https://a:1", ErrorKind::ValueValidation),
+            ("coco explain --url 127.0.0.1:99999 a", ErrorKind::ValueValidation),
+            ("coco verify 127.0.0.1:", ErrorKind::ValueValidation),
             ("coco plan a b --fail-above 101", ErrorKind::ValueValidation),
             ("coco check", ErrorKind::MissingRequiredArgument),
             ("coco lookup web-17", ErrorKind::MissingRequiredArgument),

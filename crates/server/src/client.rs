@@ -6,32 +6,57 @@
 use std::{
     fmt,
     io::{Read, read_to_string},
+    net::Ipv6Addr,
     str::FromStr,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
 
-/// The address of a Coco's HTTP API, such as `http://127.0.0.1:9090`.
+/// The port of the API where none is given.
+const PORT: u16 = 9090;
+
+/// The address of a Coco's HTTP API: `HOST`, `HOST:PORT`, or these behind `http://`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiUrl(String);
 
 impl FromStr for ApiUrl {
     type Err = ApiUrlError;
 
-    /// Checks the scheme; a slash at the end is left out.
+    /// Puts scheme and port in where they are missing; a slash at the end is left out.
     fn from_str(text: &str) -> Result<Self, ApiUrlError> {
         let refuse = |why| Err(ApiUrlError { seen: text.to_owned(), why });
         if text.starts_with("https://") {
             return refuse("Coco's API speaks plain HTTP only; say http://");
         }
-        match text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')) {
-            None | Some("") => refuse("give scheme, host and port, as http://127.0.0.1:9090"),
-            Some(rest) if rest.contains(['/', '?', '#']) => {
-                refuse("give no path; say for example http://127.0.0.1:9090")
-            }
-            Some(rest) => Ok(Self(format!("http://{rest}"))),
+        let place = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        if place.contains(['/', '?', '#']) {
+            return refuse("give no path; say for example http://127.0.0.1:9090");
         }
+        if place.parse::<Ipv6Addr>().is_ok() {
+            return Ok(Self(format!("http://[{place}]:{PORT}")));
+        }
+        let (host, port) = match place.rsplit_once(':') {
+            // An IPv6 address without a port ends with its bracket.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (place, None),
+        };
+        let port = match port.map(str::parse::<u16>) {
+            None => PORT,
+            Some(Ok(port)) if port > 0 => port,
+            Some(_) => return refuse("the port is a number from 1 to 65535"),
+        };
+        let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let is_host = match in_brackets {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => {
+                !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || "-._".contains(c))
+            }
+        };
+        if !is_host {
+            return refuse("give HOST or HOST:PORT, as http://127.0.0.1:9090");
+        }
+        Ok(Self(format!("http://{host}:{port}")))
     }
 }
 
@@ -93,19 +118,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_plain_http_without_a_path() {
-        for good in ["http://127.0.0.1:9090", "http://127.0.0.1:9090/", "http://[::1]:9090"] {
-            let url: ApiUrl = good.parse().unwrap();
-            assert_eq!(url.to_string(), good.trim_end_matches('/'));
+    fn a_host_is_enough() {
+        for (text, url) in [
+            ("coco.example", "http://coco.example:9090"),
+            ("coco.example:91", "http://coco.example:91"),
+            ("http://coco.example", "http://coco.example:9090"),
+            ("http://coco.example:91/", "http://coco.example:91"),
+            ("127.0.0.1", "http://127.0.0.1:9090"),
+            ("::1", "http://[::1]:9090"),
+            ("[::1]", "http://[::1]:9090"),
+            ("http://[::1]:91", "http://[::1]:91"),
+        ] {
+            assert_eq!(text.parse::<ApiUrl>().unwrap().to_string(), url);
         }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
         for (bad, why) in [
             ("https://coco:9090", "plain HTTP only"),
-            ("127.0.0.1:9090", "give scheme"),
-            ("http://", "give scheme"),
+            ("http://", "give HOST"),
+            ("", "give HOST"),
+            (":9090", "give HOST"),
+            ("user@host", "give HOST"),
+            ("a b", "give HOST"),
+            ("[a]:1", "give HOST"),
+            ("a:1:2", "give HOST"),
             ("http://a:9090/series", "give no path"),
+            ("a/b", "give no path"),
+            ("127.0.0.1:99999", "the port is"),
+            ("127.0.0.1:", "the port is"),
+            ("127.0.0.1:0", "the port is"),
+            ("127.0.0.1:http", "the port is"),
         ] {
             let error = bad.parse::<ApiUrl>().unwrap_err().to_string();
-            assert!(error.contains(why) && error.starts_with(bad), "{error}");
+            assert!(error.contains(why) && error.starts_with(bad), "{bad}: {error}");
         }
     }
 }

@@ -105,7 +105,8 @@ impl Service {
         let handle = self.running.handle();
         let upgrades = handle.registry().counter(telemetry::UPGRADES, &[]).get();
         let rings = handle.tiers().iter().map(|tier| tier.name.clone()).collect();
-        let past = Past { upgrades, rings, history: self.api.history(), log: self.api.log() };
+        let (kept, history) = (held.kept.take(), self.api.history());
+        let past = Past { upgrades, rings, kept, history, log: self.api.log() };
         // Nothing is reloaded while `held` lives: what the new process was told stays true.
         program.start(set, past).await
     }
@@ -197,14 +198,17 @@ impl Service {
 pub(crate) struct Stops {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
     /// Came already.
     pending: Option<&'static str>,
 }
 
 impl Stops {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    /// With SIGHUP among them for a process that has no file to read again: its terminal was closed.
+    pub(crate) fn new(with_hangup: bool) -> std::io::Result<Self> {
+        let hangup = with_hangup.then(|| signal(SignalKind::hangup())).transpose()?;
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())?, pending: None })
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())?, hangup, pending: None })
     }
 
     /// Lets one come again, for whoever can do what it asks.
@@ -220,6 +224,11 @@ impl Stops {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            Some(()) = recv(&mut self.hangup) => "SIGHUP",
         }
     }
+}
+
+async fn recv(signal: &mut Option<Signal>) -> Option<()> {
+    signal.as_mut()?.recv().await
 }

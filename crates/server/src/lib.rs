@@ -24,6 +24,7 @@ mod rows;
 pub mod run;
 mod screen;
 pub mod spool;
+pub mod stdout;
 pub mod verify;
 
 /// The version of this program: `2.0.0`, or `2.0.0+BUILD` if `COCO_BUILD` was set when it was built.

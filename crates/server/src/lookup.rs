@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use coco_router::{Routes, TierOwners, telemetry::Registry};
 use serde_json::{Value, json};
 
-use crate::{api::owners_as_object, cli::Lookup, config::Config};
+use crate::{api::owners_as_object, cli::Lookup, config::Config, stdout::unless_closed};
 
 /// Prints the owners of each name; without names, of each line of standard input.
 ///
@@ -25,10 +25,7 @@ pub fn lookup(args: &Lookup) -> anyhow::Result<()> {
         let known: Vec<_> = config.plan.tiers.iter().map(|tier| tier.name.as_str()).collect();
         bail!("no tier `{tier}` in {}; it has {}", args.config.display(), known.join(", "));
     }
-    match answer_all(args, &routes) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("cannot go on"),
-    }
+    unless_closed(answer_all(args, &routes)).context("cannot go on")
 }
 
 fn answer_all(args: &Lookup, routes: &Routes) -> io::Result<()> {
@@ -38,7 +35,9 @@ fn answer_all(args: &Lookup, routes: &Routes) -> io::Result<()> {
             let line = line?;
             // To the byte, if that is what was asked for.
             let name = if args.raw { &line } else { without_cr(&line) };
-            answer(args, routes, name, &mut out)?;
+            if !name.is_empty() {
+                answer(args, routes, name, &mut out)?;
+            }
         }
     } else {
         for name in &args.names {

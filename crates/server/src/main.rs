@@ -1,8 +1,6 @@
 //! `coco`: parse the command line, do what it says, turn the result into an exit status.
 
-#![expect(clippy::print_stdout, reason = "a command line tool answers on standard output")]
-
-use std::process::ExitCode;
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use coco_server::{
@@ -16,7 +14,8 @@ use coco_server::{
     plan::{Verdict, plan},
     run::run,
     spool::spool,
-    verify::{self, verify},
+    stdout::print,
+    verify::verify,
 };
 
 /// Failed while running.
@@ -31,10 +30,7 @@ const BAD_CONFIG: u8 = 78;
 fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => act(cli).unwrap_or_else(|error| failed(&error)),
-        Err(error) if std::env::args_os().nth(1).is_some_and(|word| word == "verify") => {
-            verify::usage(&error, std::env::args_os())
-        }
-        Err(error) if ks::is_meant(std::env::args_os()) => ks::usage(&error),
+        Err(error) if ks::is_meant(std::env::args_os()) => ks::usage(&error, std::env::args_os()),
         Err(error) => error.exit(),
     }
 }
@@ -55,15 +51,25 @@ fn act(cli: Cli) -> anyhow::Result<ExitCode> {
         Cli { command: Some(Command::Ks(args)), .. } => Ok(ks(&args)),
         Cli { command: Some(Command::Verify(args)), .. } => Ok(verify(&args)),
         Cli { command: Some(Command::Spool(args)), .. } => spool(&args).map(done),
-        Cli { config: Some(path), .. } => {
-            let run = |config| run(config, Some(path.clone()));
-            Config::load(&path).map_err(Into::into).and_then(run).map(done)
-        }
-        Cli { config: None, .. } => {
-            print_welcome();
-            run(Config::embedded_default(), None).map(done)
-        }
+        Cli { config, .. } => match config.or_else(file_of_1_x) {
+            Some(path) => run(Config::load(&path)?, Some(path)).map(done),
+            None => {
+                // Whoever does not read it gets the demonstration none the less.
+                let _printed: io::Result<()> = print(&welcome());
+                run(Config::embedded_default(), None).map(done)
+            }
+        },
     }
+}
+
+/// The file that Coco 1.x reads when it is given none, if it is there: who starts it like this has data to carry.
+fn file_of_1_x() -> Option<PathBuf> {
+    let path = PathBuf::from("coco.conf");
+    let is_there = path.is_file();
+    if is_there {
+        eprintln!("coco: no file is given; the coco.conf of this folder is run, as by Coco 1.x");
+    }
+    is_there.then_some(path)
 }
 
 /// Says why, and which exit status tells it.
@@ -73,15 +79,15 @@ fn failed(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     }
     if error.is::<NotAsAsked>() {
-        eprintln!("{error}");
+        eprintln!("{error:#}");
         return ExitCode::from(NOT_AS_ASKED);
     }
     eprintln!("coco: {error:#}");
     ExitCode::from(FAILED)
 }
 
-fn print_welcome() {
-    println!(
+fn welcome() -> String {
+    format!(
         "\
 Coco {} with the embedded default: one tier of three targets in this process.
 Try, in another terminal:
@@ -92,7 +98,8 @@ Try, in another terminal:
 
 collectd goes to 127.0.0.1:25826/udp, pickle to 127.0.0.1:2004; http://127.0.0.1:9090/ lists the API.
 Ctrl-C stops. `coco --help` tells the rest.
+
 ",
         VERSION
-    );
+    )
 }

@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context, bail};
 use coco_router::{
     Bound, ReloadError, Running,
+    handover::HandedSocket,
     plan::{Address, Plan},
     telemetry::{self, Registry},
 };
@@ -32,7 +33,7 @@ use crate::{
     api::{self, Api},
     config::Config,
     ending::{End, Service, Stops},
-    handover::{AGENT, API, Predecessor, Program, ServiceSocket, SocketSet},
+    handover::{AGENT, API, Past, Predecessor, Program, ServiceSocket, SocketSet},
     listen_fds, log,
     notify::Notifier,
     reload::{Reloader, Status},
@@ -97,35 +98,25 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     }
     raise_file_limit(plan.limits.connections_max);
     let shards = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let mut stops = Stops::new().context("cannot listen for signals")?;
+    let mut stops = Stops::new(file.is_none()).context("cannot listen for signals")?;
     let upgrade = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notifier = Notifier::from_env();
-    refuse_to_lose_a_ring(&plan, predecessor.as_ref())?;
-    let (registry, SocketSet { listeners, services }) = (Registry::default(), sockets);
-    let bound = match &predecessor {
-        Some(_) => Bound::bind_behind(plan, shards, registry.clone(), listeners)?,
-        None => Bound::bind_with(plan, shards, registry.clone(), listeners)?,
-    };
-    let mut services = Services { handed: services, opened: Vec::new() };
-    let api_socket = services.open(API, &api)?;
-    let agent_socket = agent.as_ref().map(|at| services.open(AGENT, at)).transpose()?;
-    let Services { opened, .. } = services;
-    let addresses: Vec<_> = bound.addresses().collect();
+    if let Some(predecessor) = &predecessor {
+        refuse_to_lose(&plan, &predecessor.past)?;
+    }
+    let registry = Registry::default();
+    let bound = bind(plan, shards, &registry, sockets.listeners, predecessor.is_some())?;
+    let services = Services::open(sockets.services, &api, agent.as_ref())?;
     let history = predecessor.as_mut().map(|before| std::mem::take(&mut before.past.history));
     if let Some(before) = predecessor.as_ref().filter(|before| !before.past.log.is_empty()) {
         log::ring().inherit(&before.past.log);
     }
     let (running, inheriting) = begin(bound, predecessor, &registry, &mut stops).await?;
-    for (protocol, address) in addresses {
-        tracing::info!(protocol, %address, "listening");
-    }
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let status = Arc::new(Status::new(drain_timeout, drain_delay));
-    let handle = running.handle();
     let reloader = Reloader {
         file,
-        handle: handle.clone(),
+        handle: running.handle(),
         api,
         agent,
         measure_interval,
@@ -133,23 +124,11 @@ async fn serve(start: Start) -> anyhow::Result<()> {
         hangup,
         notifier: notifier.clone(),
     };
-    let reloads = reloader.start();
-    let api = Api::new(handle.clone(), started, reloads, Arc::clone(&status), measure_interval);
-    if let Some(history) = history.filter(|history| !history.is_empty()) {
-        api.inherit_history(&history);
-    }
-    tokio::spawn(api::keep_history(api.clone()));
-    tracing::info!(address = %api_socket.local_addr()?, "api listening");
-    let (api_stop, api_stops) = watch::channel(false);
-    if let Some(socket) = agent_socket {
-        tracing::info!(address = %socket.local_addr()?, "agent listening");
-        tokio::spawn(api::serve_agent(socket, api.clone(), api_stops.clone()));
-    }
-    let serving = tokio::spawn(api::serve(api_socket, api::router(api.clone()), api_stops));
+    let api = begin_api(reloader, &history.unwrap_or_default());
+    let Serving { opened, api_stop, serving } = services.serve(&api)?;
     tracing::info!(version = VERSION, shards, "coco runs");
     notifier.ready("running");
-    tokio::spawn(notifier.clone().watch(handle));
-
+    tokio::spawn(notifier.clone().watch(running.handle()));
     let mut service = Service { running, api, api_stop, serving, status, notifier, inheriting };
     match service.wait(&mut stops, upgrade, &program, &opened).await {
         End::Stop(signal) => service.stop(signal, &mut stops).await,
@@ -157,25 +136,60 @@ async fn serve(start: Start) -> anyhow::Result<()> {
     }
 }
 
-/// As a reload does: a list of targets that has lost its entries must take nothing away.
-fn refuse_to_lose_a_ring(plan: &Plan, predecessor: Option<&Predecessor>) -> anyhow::Result<()> {
-    let rings = predecessor.map(|before| before.past.rings.as_slice()).unwrap_or_default();
-    match plan.ringless.iter().find(|tier| rings.contains(&tier.name)) {
-        Some(tier) => bail!(ReloadError::NoRing(tier.name.clone())),
-        None => Ok(()),
-    }
+/// Opens the sockets of the router.
+fn bind(
+    plan: Plan,
+    shards: NonZeroUsize,
+    registry: &Registry,
+    handed: Vec<HandedSocket>,
+    is_behind: bool,
+) -> anyhow::Result<Bound> {
+    Ok(match is_behind {
+        true => Bound::bind_behind(plan, shards, registry.clone(), handed)?,
+        false => Bound::bind_with(plan, shards, registry.clone(), handed)?,
+    })
 }
 
-/// Starts the router, behind the process that hands over to this one, if there is one; the task that is
-/// returned ends with that process.
+/// As a reload does: a list of targets that has lost its entries must take nothing away, and what is on disk
+/// must not stay there for good.
+fn refuse_to_lose(plan: &Plan, past: &Past) -> anyhow::Result<()> {
+    if let Some(tier) = plan.ringless.iter().find(|tier| past.rings.contains(&tier.name)) {
+        bail!(ReloadError::NoRing(tier.name.clone()));
+    }
+    if let Some(kept) = &past.kept {
+        kept.goes_on_with(plan)?;
+    }
+    Ok(())
+}
+
+/// Starts the router and says where it listens; the task that is returned ends with the process before.
 async fn begin(
     bound: Bound,
     predecessor: Option<Predecessor>,
     registry: &Registry,
     stops: &mut Stops,
 ) -> anyhow::Result<(Running, Option<JoinHandle<()>>)> {
-    let Some(predecessor) = predecessor else { return Ok((bound.run().await?, None)) };
-    registry.counter(telemetry::UPGRADES, &[]).add(predecessor.past.upgrades);
+    let addresses: Vec<_> = bound.addresses().collect();
+    let begun = match predecessor {
+        Some(predecessor) => {
+            registry.counter(telemetry::UPGRADES, &[]).add(predecessor.past.upgrades);
+            let (running, inheriting) = begin_behind(bound, predecessor, stops).await?;
+            (running, Some(inheriting))
+        }
+        None => (bound.run().await?, None),
+    };
+    for (protocol, address) in addresses {
+        tracing::info!(protocol, %address, "listening");
+    }
+    Ok(begun)
+}
+
+/// Starts the router behind the process that hands over to this one.
+async fn begin_behind(
+    bound: Bound,
+    predecessor: Predecessor,
+    stops: &mut Stops,
+) -> anyhow::Result<(Running, JoinHandle<()>)> {
     let (running, inheritance) = bound.run_behind()?;
     let take_over = predecessor.take_over();
     tokio::pin!(take_over);
@@ -191,41 +205,87 @@ async fn begin(
             estate
         }
     };
-    Ok((running, Some(estate.settle(inheritance).await)))
+    Ok((running, estate.settle(inheritance).await))
+}
+
+/// Begins to take requests to reload, and to keep a history: behind that of the process before, if there is any.
+fn begin_api(reloader: Reloader, history: &[u8]) -> Api {
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (handle, status) = (reloader.handle.clone(), Arc::clone(&reloader.status));
+    let interval = reloader.measure_interval;
+    let api = Api::new(handle, started, reloader.start(), status, interval);
+    if !history.is_empty() {
+        api.inherit_history(history);
+    }
+    tokio::spawn(api::keep_history(api.clone()));
+    api
 }
 
 /// The sockets of API and agent.
 struct Services {
-    /// Those of systemd or of the process before this one.
-    handed: Vec<ServiceSocket>,
-    /// A copy of each that was opened, for the process after this one.
+    api: TcpListener,
+    agent: Option<TcpListener>,
+    /// A copy of each, for the process after this one.
     opened: Vec<ServiceSocket>,
 }
 
+/// What answers at the sockets of API and agent.
+struct Serving {
+    opened: Vec<ServiceSocket>,
+    /// Ends both.
+    api_stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+}
+
 impl Services {
-    fn open(&mut self, service: &'static str, address: &Address) -> anyhow::Result<TcpListener> {
-        self.try_open(service, address)
-            .with_context(|| format!("cannot listen for the {service} on {address}"))
+    /// Those of systemd or of the process before this one are among the `handed`.
+    fn open(
+        mut handed: Vec<ServiceSocket>,
+        api: &Address,
+        agent: Option<&Address>,
+    ) -> anyhow::Result<Self> {
+        let mut opened = Vec::new();
+        let mut open = |service: &'static str, address: &Address| {
+            let (listener, copy) = open(&mut handed, service, address)
+                .with_context(|| format!("cannot listen for the {service} on {address}"))?;
+            opened.push(copy);
+            anyhow::Ok(listener)
+        };
+        let api = open(API, api)?;
+        let agent = agent.map(|at| open(AGENT, at)).transpose()?;
+        Ok(Self { api, agent, opened })
     }
 
-    fn try_open(
-        &mut self,
-        service: &'static str,
-        address: &Address,
-    ) -> std::io::Result<TcpListener> {
-        let mut handed =
-            self.handed.extract_if(.., |own| (own.service, &own.address) == (service, address));
-        let socket = match handed.next() {
-            Some(ServiceSocket { socket, .. }) => socket.into(),
-            None => {
-                let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
-                StdListener::bind((host, address.port))?
-            }
-        };
-        drop(handed);
-        socket.set_nonblocking(true)?;
-        let copy = socket.as_fd().try_clone_to_owned()?;
-        self.opened.push(ServiceSocket { service, address: address.clone(), socket: copy });
-        TcpListener::from_std(socket)
+    /// Begins to answer.
+    fn serve(self, api: &Api) -> anyhow::Result<Serving> {
+        tracing::info!(address = %self.api.local_addr()?, "api listening");
+        let (api_stop, api_stops) = watch::channel(false);
+        if let Some(agent) = self.agent {
+            tracing::info!(address = %agent.local_addr()?, "agent listening");
+            tokio::spawn(api::serve_agent(agent, api.clone(), api_stops.clone()));
+        }
+        let serving = tokio::spawn(api::serve(self.api, api::router(api.clone()), api_stops));
+        Ok(Serving { opened: self.opened, api_stop, serving })
     }
+}
+
+/// The socket of a service, and a copy of it.
+fn open(
+    handed: &mut Vec<ServiceSocket>,
+    service: &'static str,
+    address: &Address,
+) -> std::io::Result<(TcpListener, ServiceSocket)> {
+    let mut own = handed.extract_if(.., |own| (own.service, &own.address) == (service, address));
+    let socket = match own.next() {
+        Some(ServiceSocket { socket, .. }) => socket.into(),
+        None => {
+            let host = if address.host.is_empty() { "::" } else { address.host.as_str() };
+            StdListener::bind((host, address.port))?
+        }
+    };
+    drop(own);
+    socket.set_nonblocking(true)?;
+    let copy = socket.as_fd().try_clone_to_owned()?;
+    let copy = ServiceSocket { service, address: address.clone(), socket: copy };
+    Ok((TcpListener::from_std(socket)?, copy))
 }

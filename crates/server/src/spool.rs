@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Context;
 use coco_router::{offline, plan::Plan};
-use coco_spool::{Budget, Listing, Name, Now, Root, disk::OsDisk};
+use coco_spool::{
+    Budget, Listing, Name, Now, Root, Verdict,
+    disk::{LOCK_FILE, OsDisk},
+};
 
 use crate::{
     NotAsAsked,
@@ -25,7 +28,8 @@ const LINES: u8 = 0;
 /// Does what the command says.
 ///
 /// # Errors
-/// Whatever the files or standard output say; [`NotAsAsked`] when `verify` finds damage.
+/// Whatever the files or standard output say; [`NotAsAsked`] when `verify` finds damage, or something that
+/// `reroute` was to move stays.
 pub fn spool(args: &Spool) -> anyhow::Result<()> {
     let directory = &args.directory;
     let done = match &args.command {
@@ -52,9 +56,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn ls(directory: &Path) -> anyhow::Result<()> {
+    is_spool(directory)?;
+    let listings = coco_spool::ls(&OsDisk, directory)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "folder\ttier\ttarget\tsamples\tbytes\toldest_unix_ms")?;
-    for listing in coco_spool::ls(&OsDisk, directory)? {
+    for listing in listings {
         let (tier, target) = names(listing.name.as_ref());
         let oldest = listing.oldest_ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string());
         let (folder, samples, bytes) = (listing.folder, listing.samples, listing.bytes);
@@ -63,10 +69,24 @@ fn ls(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A folder in which no Coco has been looks as if nothing were held.
+fn is_spool(directory: &Path) -> anyhow::Result<()> {
+    if !directory.join(LOCK_FILE).exists() && coco_spool::ls(&OsDisk, directory)?.is_empty() {
+        anyhow::bail!(
+            "this is no spool: it should be the `directory` of [spool] in the configuration"
+        );
+    }
+    Ok(())
+}
+
 fn verify(directory: &Path) -> anyhow::Result<()> {
+    is_spool(directory)?;
+    let verdicts = coco_spool::verify(&OsDisk, directory)?;
     let mut out = std::io::stdout().lock();
     let mut damaged = 0;
-    for verdict in coco_spool::verify(&OsDisk, directory)? {
+    // One that is empty tells no name, and there is nothing to say of it.
+    let is_told = |verdict: &Verdict| verdict.name.is_some() || !verdict.damage.is_empty();
+    for verdict in verdicts.into_iter().filter(is_told) {
         let (tier, target) = names(verdict.name.as_ref());
         let (folder, records, samples) = (verdict.folder, verdict.records, verdict.samples);
         writeln!(out, "{folder}\t{tier}\t{target}\t{records} records\t{samples} samples")?;
@@ -118,6 +138,10 @@ fn open(directory: &Path) -> anyhow::Result<Root<OsDisk>> {
 }
 
 fn drop_folder(directory: &Path, folder: &str) -> anyhow::Result<()> {
+    let folders = coco_spool::ls(&OsDisk, directory)?;
+    if !folders.iter().any(|listing| listing.folder == folder) {
+        anyhow::bail!("there is no folder {folder}; `ls` names those that there are");
+    }
     let root = open(directory)?;
     root.remove(folder).with_context(|| format!("folder {folder}"))
 }
@@ -129,11 +153,13 @@ fn reroute(
     tier: Option<&str>,
     target: Option<&str>,
 ) -> anyhow::Result<()> {
+    is_spool(directory)?;
     let root = open(directory)?;
     let listings = coco_spool::ls(&OsDisk, directory)?;
     is_held(&listings, tier, target)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "tier\tfrom\tto\tsamples")?;
+    let mut left = 0;
     for listing in listings {
         let Some(name) = listing.name.filter(|_| listing.samples > 0) else { continue };
         let (its_tier, id) = (name.tier(), name.target());
@@ -145,15 +171,24 @@ fn reroute(
         }
         if known.is_none() {
             let samples = listing.samples;
-            eprintln!("no tier {its_tier:?} in the configuration: {samples} samples for {id} stay");
+            let why = match plan.ringless.iter().any(|tier| tier.name == its_tier) {
+                true => format!("tier {its_tier:?} has no targets in the configuration"),
+                false => format!("no tier {its_tier:?} in the configuration"),
+            };
+            eprintln!("{why}: {samples} samples for {id} stay");
+            left += samples;
             continue;
         }
-        move_on(&root, plan, &name, &mut out)?;
-        if !stays {
+        let stayed = move_on(&root, plan, &name, &mut out)?;
+        if !stays && stayed == 0 {
             root.remove(&listing.folder)?;
         }
+        left += stayed;
     }
-    Ok(())
+    match left {
+        0 => Ok(()),
+        left => Err(NotAsAsked(format!("{left} samples stay where they are")).into()),
+    }
 }
 
 /// What is mistyped would look as if nothing were held any more.
@@ -168,23 +203,30 @@ fn is_held(listings: &[Listing], tier: Option<&str>, target: Option<&str>) -> an
     Ok(())
 }
 
-/// Gives what is held under a name to its owners, and tells who got how much.
+/// Gives what is held under a name to its owners, and tells who got how much; returns how much stays because its
+/// tier does not take it.
 fn move_on(
     root: &Root<OsDisk>,
     plan: &Plan,
     name: &Name,
     out: &mut impl Write,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     let (tier, id) = (name.tier(), name.target());
-    let done = offline::reroute(root, plan, name, now)
+    let mut done = offline::reroute(root, plan, name, now)
         .with_context(|| format!("what is held for {id} in {tier}"))?;
+    if let Some(own) = done.moved.remove(id) {
+        eprintln!("{own} samples for {id} in {tier} are its own, and stay with it");
+    }
     for (to, samples) in &done.moved {
         writeln!(out, "{tier}\t{id}\t{to}\t{samples}")?;
     }
     for (reason, samples) in &done.shed {
         writeln!(out, "{tier}\t{id}\tnobody: {reason}\t{samples}")?;
     }
-    Ok(())
+    if done.left > 0 {
+        eprintln!("tier {tier:?} speaks another protocol now: {} samples for {id} stay", done.left);
+    }
+    Ok(done.left)
 }
 
 fn now() -> Now {

@@ -53,6 +53,8 @@ pub struct Counts {
     pub corrupt_records: u64,
     /// Bytes cut off the end of the last segment at open: writes that a crash tore.
     pub torn_bytes: u64,
+    /// Samples in those, as far as the heads of their records can be read: at least so many.
+    pub torn_samples: u64,
     /// Segment files in the folder that are another target's or of another version.
     pub foreign: u64,
 }

@@ -98,6 +98,15 @@ impl Window {
         (Step::Damaged(source.end.min(offset.saturating_add(UNREADABLE_BYTES))), true)
     }
 
+    /// The intact head at `offset` of a record whose end may be missing.
+    pub(crate) fn cut_head<F: DiskFile>(
+        &mut self,
+        source: &Source<'_, F>,
+        offset: u64,
+    ) -> Option<RecordHead> {
+        RecordHead::decode(self.fetch(source, offset, RECORD_HEAD_BYTES).ok()?, source.seed)
+    }
+
     /// The payload of the record at `offset`, after a step that checked it.
     pub(crate) fn payload(&self, offset: u64, head: &RecordHead) -> Option<&[u8]> {
         let start = narrow(offset.checked_sub(self.start)?) + RECORD_HEAD_BYTES;

@@ -53,6 +53,8 @@ pub(crate) struct Tail {
     pub(crate) unreadable: bool,
     /// The last intact record.
     pub(crate) last: Option<RecordHead>,
+    /// Samples of the records behind it whose heads are intact.
+    pub(crate) torn_samples: u64,
 }
 
 enum Class {
@@ -182,8 +184,8 @@ pub(crate) fn tail<D: Disk>(
     let seed = digest.segment_seed(found.number);
     let source = Source { file: &file, number: found.number, seed, end: found.bytes };
     let mut window = Window::default();
-    let mut tail = Tail { end: from, unreadable: false, last: None };
-    let mut offset = from.offset;
+    let mut tail = Tail { end: from, unreadable: false, last: None, torn_samples: 0 };
+    let (mut offset, mut cut) = (from.offset, None);
     loop {
         let (step, failed) = window.step_over(&source, offset, Check::Payload);
         tail.unreadable |= failed;
@@ -194,12 +196,21 @@ pub(crate) fn tail<D: Disk>(
                 let tally = Tally { sequence, sample: head.sample_end() };
                 tail.end = Mark { segment: found.number, offset, tally: tally.max(tail.end.tally) };
                 tail.last = Some(head);
+                (tail.torn_samples, cut) = (0, None);
             }
-            Step::BadPayload(head) => offset += head.disk_bytes(),
-            Step::Damaged(to) => offset = to,
+            Step::BadPayload(head) => {
+                tail.torn_samples += u64::from(head.samples);
+                offset += head.disk_bytes();
+            }
+            Step::Damaged(to) => {
+                cut.get_or_insert(offset);
+                offset = to;
+            }
             Step::End => break,
         }
     }
+    let cut = cut.and_then(|offset| window.cut_head(&source, offset));
+    tail.torn_samples += cut.map_or(0, |head| u64::from(head.samples));
     if tail.unreadable {
         // Numbers of records that show themselves later must not have been given again. A sample takes
         // a byte at least.

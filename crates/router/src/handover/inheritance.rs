@@ -122,7 +122,17 @@ impl Inheritance {
         match record::chunk_from(format, samples, &payload, target.protocol) {
             Some(chunk) => chunks.push(chunk),
             // The target is one of another protocol now.
-            None => target.shed_inherited(&self.shared.gate, Shed::SpoolCorrupt, samples),
+            None => {
+                target.shed_inherited(&self.shared.gate, Shed::SpoolCorrupt, samples);
+                let (tier, target) = (&target.tier, &target.plan.label);
+                self.shared.reports.once("handed_record", target, || {
+                    tracing::warn!(
+                        tier,
+                        target,
+                        "handed over in another protocol than that of its tier: shed as `spool_corrupt`"
+                    );
+                });
+            }
         }
     }
 

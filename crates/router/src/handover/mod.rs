@@ -6,6 +6,7 @@
 //! Neither side knows how a piece gets to the other; that is the server's business.
 
 mod inheritance;
+mod kept;
 mod piece;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use inheritance::Inheritance;
+pub use kept::{Astray, Kept};
 pub use piece::{HandedClient, HandedRecord, HandedSocket, Piece, Started, TargetKey};
 use tokio::{
     sync::{MutexGuard, mpsc},
@@ -39,15 +41,18 @@ pub(crate) const CLIENTS_MAX: Duration = Duration::from_secs(20);
 pub struct Holding<'a> {
     /// Copies of the sockets, in the order of the plan.
     pub sockets: Vec<HandedSocket>,
+    /// What is on disk, if anything is.
+    pub kept: Option<Kept>,
     _reloading: MutexGuard<'a, ()>,
 }
 
 impl Control {
-    /// Copies of all listening sockets.
-    pub(crate) async fn hold(&self) -> std::io::Result<Holding<'_>> {
+    /// Copies of all listening sockets, and what is on disk.
+    pub(crate) async fn hold(&self, shared: &Shared) -> std::io::Result<Holding<'_>> {
         let reloading = self.begin().await;
-        let mut sockets = Vec::new();
+        let (mut sockets, mut kept) = (Vec::new(), None);
         if let Some(held) = &*self.held().await {
+            kept = Kept::of(&held.plan, shared);
             for listener in &held.listeners {
                 for socket in listener.sockets()? {
                     let (protocol, address) = (listener.protocol, listener.plan.address.clone());
@@ -55,7 +60,7 @@ impl Control {
                 }
             }
         }
-        Ok(Holding { sockets, _reloading: reloading })
+        Ok(Holding { sockets, kept, _reloading: reloading })
     }
 }
 

@@ -46,6 +46,8 @@ pub struct TargetFates {
     pub replayed: u64,
     /// Of those shed: were on disk.
     pub shed_on_disk: u64,
+    /// Bytes on disk that gave no sample: damaged, or torn by a crash.
+    pub damaged_bytes: u64,
     /// Spooled for another target of the tier, and come here.
     pub taken_over: u64,
     /// Spooled for it, and gone on to another target of the tier.
@@ -96,6 +98,7 @@ impl TargetFates {
             to_disk: meters.to_disk.get(),
             replayed: meters.replayed.get(),
             shed_on_disk: meters.shed_on_disk.get(),
+            damaged_bytes: meters.damaged_bytes.get(),
             taken_over: meters.taken_over.get(),
             rerouted: meters.rerouted.get(),
             handed_over: meters.handed_over.get(),

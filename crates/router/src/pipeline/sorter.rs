@@ -7,7 +7,7 @@
 use coco_ring::{Key, TargetIdx};
 use coco_wire::{
     collectd::{Decoder, Item},
-    line, pickle,
+    line,
 };
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
     chunk::{Chunk, Format, OpenChunk},
     plan::TargetProtocol,
     routes::Tier,
-    target::Shed,
+    target::{Shed, record::push_lines_of},
 };
 
 /// Sorts chunks into those of their owners.
@@ -93,18 +93,12 @@ impl<'r> Sorter<'r> {
 
     /// A frame with its length in front.
     fn pickle(&mut self, frame: &[u8], samples: u64) {
-        let (mut lines, mut count) = (Vec::new(), 0);
-        let decoded = pickle::decode(frame.get(4..).unwrap_or_default(), |point| {
-            if let Ok(point) = point {
-                // What was sent has its time.
-                point.append_to(0, &mut lines);
-                lines.push(b'\n');
-                count += 1;
-            }
-        });
+        let mut lines = Vec::new();
+        push_lines_of(frame, &mut lines);
+        let count = memchr::memchr_iter(b'\n', &lines).fold(0, |count, _| count + 1);
         self.lines(&lines);
-        if decoded.is_err() || count < samples {
-            self.shed.push((Shed::SpoolCorrupt, samples.saturating_sub(count)));
+        if count < samples {
+            self.shed.push((Shed::SpoolCorrupt, samples - count));
         }
     }
 

@@ -116,6 +116,13 @@ impl TargetProtocol {
     pub const fn carries_lines(self) -> bool {
         !matches!(self, Self::Collectd)
     }
+
+    /// Whether its targets take all that targets of another protocol take.
+    #[must_use]
+    pub const fn carries_all_of(self, other: Self) -> bool {
+        (self.carries_collectd() || !other.carries_collectd())
+            && (self.carries_lines() || !other.carries_lines())
+    }
 }
 
 /// Which bytes of a collectd sample are hashed. What is hashed of a Graphite name is said by [`Names`].

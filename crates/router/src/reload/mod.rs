@@ -68,7 +68,7 @@ pub enum ReloadError {
     #[error("the ledger is full of targets and listeners of the past: restart coco")]
     Rows,
     /// The process is about to end.
-    #[error("the process is stopping")]
+    #[error("the process is stopping or handing over")]
     Stopping,
 }
 
@@ -115,8 +115,9 @@ pub(crate) async fn reload(
 
 /// What `plan` changes, unless it is one that cannot take the place of the present one.
 fn compare(shared: &Shared, present: &Plan, plan: &Plan) -> Result<Changes, ReloadError> {
-    let routes = shared.routes.load();
-    if let Some(target) = routes.targets.iter().find(|target| is_on_disk_otherwise(target, plan)) {
+    let roll = shared.roll.load();
+    // Also one that was taken out and has not got all that it is due.
+    if let Some(target) = roll.holders().find(|target| is_on_disk_otherwise(target, plan)) {
         return Err(ReloadError::Spools(target.plan.label.clone()));
     }
     let has_ring = |name: &str| present.tiers.iter().any(|tier| tier.name == name);
@@ -128,7 +129,7 @@ fn compare(shared: &Shared, present: &Plan, plan: &Plan) -> Result<Changes, Relo
     if !opens_alike && present.spool != plan.spool {
         return Err(ReloadError::Spool);
     }
-    if shared.roll.load().rows() > ROWS_MAX {
+    if roll.rows() > ROWS_MAX {
         return Err(ReloadError::Rows);
     }
     Ok(Changes::between(present, plan))
@@ -202,10 +203,13 @@ fn retire(
 }
 
 /// What becomes of what is on disk for a target that is not in the plan as it is. Without its tier there are no
-/// owners, and if its tier still has its id, then that is the owner.
+/// owners, nor if that speaks another protocol; and if its tier still has its id, then that is the owner.
 fn how_it_leaves(plan: &Plan, target: &Target) -> OnChange {
     let on_change = plan.spool.as_ref().map_or(OnChange::Keep, |spool| spool.on_change);
-    match plan.tiers.iter().find(|tier| tier.name == target.tier) {
+    let is_its = |tier: &&TierPlan| {
+        tier.name == target.tier && tier.protocol.carries_all_of(target.protocol)
+    };
+    match plan.tiers.iter().find(is_its) {
         Some(tier) if tier.targets.iter().all(|plan| plan.id != target.plan.id) => on_change,
         Some(_) | None => OnChange::Keep,
     }
@@ -230,6 +234,10 @@ async fn forget(shared: Arc<Shared>, control: Arc<Control>, target: Arc<Target>)
     match &target.link {
         Some(link) => link.released().await,
         None => target.lever.let_go().await,
+    }
+    if target.link.as_ref().is_some_and(|link| link.held() > 0) {
+        // The process ends: what is on disk for it is in the last account.
+        return;
     }
     // Whoever else changes the roll has this lock.
     let _held = control.held().await;

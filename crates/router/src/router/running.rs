@@ -62,7 +62,7 @@ impl Running {
     /// # Errors
     /// If the system has no file descriptors left.
     pub async fn hold(&self) -> io::Result<Holding<'_>> {
-        self.control.hold().await
+        self.control.hold(&self.shared).await
     }
 
     /// Stops: takes no new clients, reads the sockets dry, sends what is held, all within `timeout`.

@@ -134,6 +134,7 @@ impl<D: Disk> Entry<D> {
     fn take_back(&mut self, shared: &Shared) {
         self.take_word(shared);
         self.spool.rewind();
+        self.is_barred = false;
         if let Some(link) = &self.target.link {
             let _pass = shared.gate.pass();
             // Of a record that has left in part, all comes again.
@@ -174,7 +175,18 @@ impl<D: Disk> Entry<D> {
         }
         let (tier, id) = (&heir.tier, &heir.plan.id);
         let (from, to) = (&from.plan.label, &heir.plan.label);
-        tracing::info!(tier, id, from, to, samples = held, "its spool goes on at another address");
+        if from == to {
+            tracing::info!(tier, id, target = to, samples = held, "its spool goes on");
+        } else {
+            tracing::info!(
+                tier,
+                id,
+                from,
+                to,
+                samples = held,
+                "its spool goes on at another address"
+            );
+        }
         let heirs = std::mem::take(&mut self.heirs);
         let before = self.target;
         let mut entry = Self::with(now, heir, self.spool, self.rate);

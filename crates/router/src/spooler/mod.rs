@@ -9,6 +9,7 @@ mod entry;
 mod leave;
 mod pace;
 mod reroute;
+mod strangers;
 mod work;
 
 use std::{

@@ -12,8 +12,13 @@ use super::entry::{Entry, MOVE_BYTES};
 use crate::{
     chunk::Chunk,
     pipeline::Sorter,
+    routes::Tier,
     shared::Shared,
-    target::{Shed, Target, queue::Feeder, record::chunk_of},
+    target::{
+        Shed, Target,
+        queue::Feeder,
+        record::{chunk_of, is_for},
+    },
 };
 
 /// A batch on its way to its owners.
@@ -72,23 +77,33 @@ impl<D: Disk> Entry<D> {
     fn sort_next(&mut self, shared: &Shared) -> bool {
         let routes = shared.routes.load_full();
         let target = Arc::clone(&self.target);
-        let Some(tier) = routes.tiers.iter().find(|tier| tier.name == target.tier) else {
+        let is_its = |tier: &&Tier| {
+            tier.name == target.tier && tier.protocol.carries_all_of(target.protocol)
+        };
+        let Some(tier) = routes.tiers.iter().find(is_its) else {
             shared.reports.once("reroute", &target.plan.label, || {
                 tracing::warn!(
                     tier = target.tier,
                     target = target.plan.label,
-                    "its tier is gone too: what is on disk for it stays there"
+                    "its tier is gone too, or speaks another protocol: what is on disk for it stays there"
                 );
             });
             return false;
         };
+        if self.is_barred {
+            return false;
+        }
         if self.spool.read(MOVE_BYTES, &mut self.batch).is_err() {
             // Some failures in a row are damage, and passed over.
             return false;
         }
         let mut sorter = Sorter::new(tier);
         for record in self.batch.records() {
-            match chunk_of(&record, target.protocol) {
+            if !is_for(record.head.format, tier.protocol) {
+                self.is_barred = true;
+                break;
+            }
+            match chunk_of(&record, tier.protocol) {
                 Some(chunk) => sorter.sort(&chunk),
                 None => sorter.shed.push((Shed::SpoolCorrupt, u64::from(record.head.samples))),
             }
@@ -101,7 +116,10 @@ impl<D: Disk> Entry<D> {
         for (reason, samples) in sorter.shed {
             target.settle_shed(&shared.gate, reason, true, samples);
         }
-        !self.batch.is_empty()
+        if self.is_barred {
+            self.say_barred(shared);
+        }
+        self.moving.to.is_some()
     }
 
     /// Appends what was held for `from`, as far as the disk takes it; the rest stays in the chunk.

@@ -1,6 +1,7 @@
 //! What the spooler does: for each target in turn, and for those that come and leave.
 
 use std::{
+    path::Path,
     sync::{Arc, atomic::Ordering, mpsc::SyncSender},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -16,6 +17,7 @@ use super::{
     entry::{Entry, FINISH_MAX, Next, hand_rest_over, shed_rest},
     leave::Due,
     reroute::{Moved, reroute},
+    strangers::{is_of_another, warn_of_another},
     tell,
 };
 use crate::{
@@ -91,28 +93,6 @@ impl Work<OsDisk> {
             std::thread::park_timeout(LOCK_PAUSE);
         }
     }
-
-    /// Says once what is on disk for targets that are in no tier.
-    fn warn_of_strangers(&self) {
-        let targets = self.entries.iter().map(|entry| &entry.target).chain(&self.orphans);
-        let names = targets.filter_map(|target| Name::new(&target.tier, &target.plan.id).ok());
-        let names: Vec<_> = names.collect();
-        let directory = &self.plan.directory;
-        // What cannot be read is no target's either.
-        for listing in coco_spool::strangers(&OsDisk, directory, &names).unwrap_or_default() {
-            let (tier, id) = listing.name.as_ref().map_or(("?", "?"), |n| (n.tier(), n.target()));
-            let (folder, samples) = (&listing.folder, listing.samples);
-            tracing::warn!(
-                tier,
-                id,
-                folder,
-                samples,
-                spool = %directory.display(),
-                "on disk for a target that is in no tier, and stays there: once Coco has stopped, \
-                 `coco spool DIRECTORY reroute --config FILE` gives it to the owners, and `drop` removes it"
-            );
-        }
-    }
 }
 
 impl<D: Disk> Work<D> {
@@ -124,6 +104,16 @@ impl<D: Disk> Work<D> {
     ) -> Self {
         let (entries, orphans) = (Vec::new(), Vec::new());
         Self { root, plan, shared, orders, entries, orphans, leaving: false }
+    }
+
+    /// All that it works for.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.entries.iter().map(|entry| &entry.target).chain(&self.orphans)
+    }
+
+    /// Where all is kept.
+    pub(super) fn directory(&self) -> &Path {
+        &self.plan.directory
     }
 
     /// Does for each target what is to be done now, and tells when to look again.
@@ -256,16 +246,27 @@ impl<D: Disk> Work<D> {
         }
         let rate = self.plan.replay_rate;
         match self.open(&target, now) {
-            Ok(spool) => self.entries.push(Entry::new(now, target, spool, rate, &self.shared)),
+            Ok(mut spool) => {
+                if is_of_another(&mut spool, target.protocol) {
+                    warn_of_another(&target, &spool);
+                    return self.go_without(target);
+                }
+                self.entries.push(Entry::new(now, target, spool, rate, &self.shared));
+            }
             Err(error) => {
-                target.queue.set_spooling(false);
                 tracing::error!(
                     tier = target.tier, target = target.plan.label, %error,
                     "its queue is kept in memory only"
                 );
-                self.orphans.push(target);
+                self.go_without(target);
             }
         }
+    }
+
+    /// The queue of a target that has no spool is kept in memory.
+    fn go_without(&mut self, target: Arc<Target>) {
+        target.queue.set_spooling(false);
+        self.orphans.push(target);
     }
 
     fn open(&self, target: &Target, now: Now) -> Result<Spool<D>, String> {

@@ -18,6 +18,8 @@ pub(crate) struct Meters {
     pub(crate) to_disk: Counter,
     pub(crate) replayed: Counter,
     pub(crate) shed_on_disk: Counter,
+    /// On disk, and gave no sample.
+    pub(crate) damaged_bytes: Counter,
     /// Found on disk, and not offered before by this process.
     pub(crate) recovered: Counter,
     /// Spooled for it, and gone on to another target.
@@ -50,6 +52,7 @@ impl Meters {
             to_disk: counter(telemetry::TO_DISK),
             replayed: counter(telemetry::REPLAYED),
             shed_on_disk: counter(telemetry::SHED_ON_DISK),
+            damaged_bytes: counter(telemetry::DAMAGED_BYTES),
             recovered: counter(telemetry::RECOVERED),
             rerouted: counter(telemetry::REROUTED),
             taken_over: counter(telemetry::TAKEN_OVER),

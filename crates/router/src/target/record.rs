@@ -4,6 +4,7 @@
 //! their number, then length and samples of each, all 32 bits little-endian.
 
 use coco_spool::{NewRecord, Record};
+use coco_wire::pickle::{self, PickleError};
 
 use crate::{
     chunk::{Chunk, Format},
@@ -113,8 +114,18 @@ fn le32(number: usize) -> [u8; 4] {
     u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-/// The chunk of a record; `None` if its payload is none of ours, or nothing for a target of this protocol, or
-/// tells another number of samples than its head.
+/// Whether payloads of this format are for targets of this protocol. One that is not is no damage: it waits for a
+/// target that speaks its protocol.
+pub(crate) fn is_for(format: u8, protocol: TargetProtocol) -> bool {
+    match format {
+        COLLECTD => protocol.carries_collectd(),
+        LINES | PICKLES | LINE_DATAGRAMS => protocol.carries_lines(),
+        _ => false,
+    }
+}
+
+/// The chunk of a record that is for targets of this protocol; `None` if its payload is none of ours, or tells
+/// another number of samples than its head.
 pub(crate) fn chunk_of(record: &Record<'_>, protocol: TargetProtocol) -> Option<Chunk> {
     let samples = u64::from(record.head.samples);
     let chunk = chunk_from(record.head.format, samples, record.payload, protocol)?;
@@ -129,16 +140,46 @@ pub(crate) fn chunk_from(
     protocol: TargetProtocol,
 ) -> Option<Chunk> {
     let chunk = match format {
-        LINES if protocol.carries_lines() => lines(payload),
+        LINES if protocol.carries_lines() => lines(payload.to_vec()),
         format if format == units_of(protocol) => frames(payload)?,
+        // Units of another protocol for the same samples.
+        PICKLES | LINE_DATAGRAMS if protocol.carries_lines() => {
+            lines(lines_in(format, &frames(payload)?))
+        }
         _ => return None,
     };
     (chunk.samples == samples).then_some(chunk)
 }
 
-fn lines(payload: &[u8]) -> Chunk {
-    let samples = memchr::memchr_iter(b'\n', payload).fold(0, |count, _| count + 1);
-    Chunk { bytes: payload.to_vec(), samples, format: Format::Lines, ..Chunk::default() }
+fn lines(bytes: Vec<u8>) -> Chunk {
+    let samples = memchr::memchr_iter(b'\n', &bytes).fold(0, |count, _| count + 1);
+    Chunk { bytes, samples, format: Format::Lines, ..Chunk::default() }
+}
+
+/// The lines that pickle frames, or datagrams of lines, stand for.
+fn lines_in(format: u8, units: &Chunk) -> Vec<u8> {
+    if format != PICKLES {
+        return units.bytes.clone();
+    }
+    let (mut lines, mut start) = (Vec::new(), 0);
+    for frame in &units.frames {
+        push_lines_of(units.bytes.get(start..frame.end).unwrap_or_default(), &mut lines);
+        start = frame.end;
+    }
+    lines
+}
+
+/// Appends the lines that a pickle frame stands for, as far as it can be read; its length is in front of it.
+pub(crate) fn push_lines_of(frame: &[u8], lines: &mut Vec<u8>) {
+    // What cannot be read is missing in the number of lines.
+    let _read: Result<(), PickleError> =
+        pickle::decode(frame.get(4..).unwrap_or_default(), |point| {
+            if let Ok(point) = point {
+                // What was sent has its time.
+                point.append_to(0, lines);
+                lines.push(b'\n');
+            }
+        });
 }
 
 fn frames(payload: &[u8]) -> Option<Chunk> {
@@ -153,4 +194,61 @@ fn frames(payload: &[u8]) -> Option<Chunk> {
         units = rest;
     }
     units.is_empty().then_some(chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use coco_wire::pickle::FrameWriter;
+
+    use super::*;
+
+    const TEXT: &[u8] = b"a.b 1 1700000000\nc;d=e 2.5 1700000001\n";
+
+    fn unit(bytes: &[u8]) -> Chunk {
+        let mut chunk = Chunk::default();
+        chunk.push_frame(bytes, 2);
+        chunk
+    }
+
+    fn pickled() -> Chunk {
+        let mut bytes = Vec::new();
+        let mut frame = FrameWriter::begin(&mut bytes);
+        for line in TEXT.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            frame.push(line, &mut bytes).unwrap();
+        }
+        frame.finish(&mut bytes);
+        unit(&bytes)
+    }
+
+    #[test]
+    fn what_waits_for_a_target_of_one_graphite_protocol_is_for_those_of_all() {
+        use TargetProtocol::{Collectd, LineTcp, LineUdp, Pickle};
+        let all = [(LineTcp, lines(TEXT.to_vec())), (LineUdp, unit(TEXT)), (Pickle, pickled())];
+        for (from, chunk) in all {
+            let mut payloads = Payloads::default();
+            payloads.push(&chunk, from);
+            let records = payloads.records(0);
+            let [NewRecord { format, samples, payload, .. }] = records[..] else { panic!() };
+            assert!(!is_for(format, Collectd));
+            assert!(chunk_from(format, 2, payload, Collectd).is_none());
+            for to in [LineTcp, LineUdp, Pickle] {
+                let read = chunk_from(format, u64::from(samples), payload, to).unwrap();
+                assert!(is_for(format, to) && read.samples == 2);
+                let is_as_it_was = read.format == chunk.format && read.bytes == chunk.bytes;
+                assert!(is_as_it_was || read.bytes == TEXT, "{from:?} to {to:?}");
+                assert!(chunk_from(format, 3, payload, to).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn collectds_samples_are_for_no_target_of_lines() {
+        use TargetProtocol::{Collectd, Embedded, LineTcp};
+        let mut payloads = Payloads::default();
+        payloads.push(&unit(b"some datagram"), Collectd);
+        let format = payloads.records(0)[0].format;
+        let takes = [Collectd, Embedded, LineTcp].map(|protocol| is_for(format, protocol));
+        assert_eq!(takes, [true, true, false]);
+        assert!(!is_for(u8::MAX, Embedded), "of a version that is not known here");
+    }
 }

@@ -29,7 +29,7 @@ use std::{
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderValue, StatusCode, Uri, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -137,6 +137,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/healthz/targets", get(health::targets))
         .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
         .layer(layers)
         .with_state(api)
 }
@@ -176,6 +177,11 @@ async fn index(State(api): State<Api>) -> String {
 
 async fn not_found(uri: Uri) -> Response {
     problem(StatusCode::NOT_FOUND, &format!("no {} here; / lists what there is", uri.path()))
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> Response {
+    let message = format!("{} does not take {method}; / lists what there is", uri.path());
+    problem(StatusCode::METHOD_NOT_ALLOWED, &message)
 }
 
 /// The one shape of an error: `{"error": "…"}`.

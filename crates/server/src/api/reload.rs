@@ -30,7 +30,7 @@ pub(super) async fn reload(State(api): State<Api>, Extension(peer): Extension<Pe
         return problem(StatusCode::FORBIDDEN, "only for clients on this machine, by 127.0.0.1");
     }
     let Some(outcome) = api.reloads.reload().await else {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping");
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping or handing over");
     };
     let status = match &*outcome {
         Outcome::Done { .. } => return answer(&outcome.as_json()),

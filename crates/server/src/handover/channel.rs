@@ -24,6 +24,8 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::KeptWord;
+
 /// What both sides must speak; a new process that speaks another one does not start.
 pub(super) const VERSION: &str = "1";
 
@@ -42,13 +44,15 @@ const READ_BYTES: usize = 64 << 10;
 pub(super) enum Word {
     /// A listening socket, with the address as configured.
     Socket { protocol: String, host: String, port: u16 },
-    /// There are no more of these. So many processes have handed over before, and these tiers have a ring; the body
-    /// is what the old process has recorded of its numbers, and so many bytes of what it has logged. (A build that
-    /// knows less goes by what it knows.)
+    /// There are no more of these. So many processes have handed over before, these tiers have a ring, and that is on
+    /// disk; the body is what the old process has recorded of its numbers, and so many bytes of what it has logged. (A
+    /// build that knows less goes by what it knows.)
     Prepare {
         upgrades: u64,
         #[serde(default)]
         rings: Vec<String>,
+        #[serde(default)]
+        kept: Option<KeptWord>,
         #[serde(default)]
         log: usize,
     },

@@ -15,8 +15,15 @@ mod channel;
 mod new;
 mod old;
 
-use coco_router::plan::{Address, ListenerProtocol};
+use std::{collections::BTreeMap, path::PathBuf};
 
+use coco_router::{
+    handover::Kept,
+    plan::{Address, ListenerProtocol, TargetProtocol},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::api::protocol_name;
 pub(crate) use new::Predecessor;
 pub(crate) use old::{Program, Successor};
 
@@ -62,10 +69,41 @@ pub(crate) struct Past {
     pub(crate) upgrades: u64,
     /// The tiers that have a ring.
     pub(crate) rings: Vec<String>,
+    /// What is on disk, if anything is.
+    pub(crate) kept: Option<Kept>,
     /// Its numbers, as [`crate::history::History`] writes them; empty if there are none.
     pub(crate) history: Vec<u8>,
     /// What it has logged, as [`crate::log::Ring`] writes it; empty if that is not told.
     pub(crate) log: Vec<u8>,
+}
+
+/// What is on disk, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptWord {
+    directory: PathBuf,
+    samples: u64,
+    /// The protocol of each tier, as the configuration writes it.
+    tiers: BTreeMap<String, String>,
+}
+
+impl KeptWord {
+    fn new(kept: &Kept) -> Self {
+        let name = |(tier, protocol): (&String, &TargetProtocol)| {
+            (tier.clone(), protocol_name(*protocol).to_owned())
+        };
+        let tiers = kept.tiers.iter().map(name).collect();
+        Self { directory: kept.directory.clone(), samples: kept.samples, tiers }
+    }
+
+    fn kept(self) -> Kept {
+        let Self { directory, samples, tiers } = self;
+        let known = [TargetProtocol::Collectd, TargetProtocol::LineTcp, TargetProtocol::Pickle];
+        let read = |(tier, name): (String, String)| {
+            let protocol = known.into_iter().find(|known| protocol_name(*known) == name);
+            protocol.map(|protocol| (tier, protocol))
+        };
+        Kept { directory, samples, tiers: tiers.into_iter().filter_map(read).collect() }
+    }
 }
 
 const PROTOCOLS: [(ListenerProtocol, &str); 4] = [

@@ -15,7 +15,7 @@ use coco_router::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    AGENT, API, Past, ServiceSocket, SocketSet, VARIABLE,
+    AGENT, API, KeptWord, Past, ServiceSocket, SocketSet, VARIABLE,
     channel::{Channel, Message, VERSION, Word},
     protocol_of,
 };
@@ -70,10 +70,11 @@ impl Predecessor {
                         set.listeners.push(HandedSocket { protocol, address, socket });
                     }
                 }
-                Word::Prepare { upgrades, rings, log } => {
+                Word::Prepare { upgrades, rings, kept, log } => {
                     let mut history = body;
                     let log = history.split_off(history.len().saturating_sub(log));
-                    let past = Past { upgrades: upgrades + 1, rings, history, log };
+                    let (upgrades, kept) = (upgrades + 1, kept.map(KeptWord::kept));
+                    let past = Past { upgrades, rings, kept, history, log };
                     return Ok((Self { channel, past }, set));
                 }
                 other => bail!("{other:?} comes too early"),
@@ -180,6 +181,8 @@ impl Estate {
 
 #[cfg(test)]
 mod tests {
+    use coco_router::{handover::Kept, plan::TargetProtocol};
+
     use super::*;
 
     #[test]
@@ -195,12 +198,19 @@ mod tests {
         let (left, right) = UnixStream::pair().unwrap();
         let mut left = Channel::new(left, PATIENCE).unwrap();
         let rings = vec!["carbon".to_owned()];
-        left.send(&Word::Prepare { upgrades: 3, rings, log: 5 }, b"numberslines", None).unwrap();
+        let kept = Kept {
+            directory: "/a".into(),
+            samples: 7,
+            tiers: [("carbon".to_owned(), TargetProtocol::Pickle)].into(),
+        };
+        let word = Word::Prepare { upgrades: 3, rings, kept: Some(KeptWord::new(&kept)), log: 5 };
+        left.send(&word, b"numberslines", None).unwrap();
         let (predecessor, set) =
             Predecessor::greet(Channel::new(right, PATIENCE).unwrap()).unwrap();
         assert_eq!(predecessor.past.history, b"numbers");
         assert_eq!(predecessor.past.log, b"lines");
         assert_eq!(predecessor.past.rings, ["carbon"]);
+        assert_eq!(predecessor.past.kept, Some(kept));
         assert_eq!((predecessor.past.upgrades, set.listeners.len()), (4, 0));
     }
 }

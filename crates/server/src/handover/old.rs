@@ -18,7 +18,7 @@ use coco_router::handover::{HandedClient, HandedRecord, Piece};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Past, SocketSet, VARIABLE,
+    KeptWord, Past, SocketSet, VARIABLE,
     channel::{Channel, VERSION, Word},
     name_of,
 };
@@ -42,9 +42,11 @@ pub(crate) struct Program {
 impl Program {
     /// This process' own, to be asked for at its start: then nobody has replaced the file yet.
     pub(crate) fn of_this_process() -> io::Result<Self> {
-        // As it was called, so that a link to another version is followed anew.
+        // As it was called, so that a link to another version is followed anew. A bare name was looked for in
+        // `PATH`, and may be that of another file here.
         let called = env::args_os().next().map(PathBuf::from);
-        let called = called.filter(|path| path.is_absolute() && path.exists());
+        let called = called.filter(|path| path.components().count() > 1 && path.exists());
+        let called = called.and_then(|path| std::path::absolute(path).ok());
         let path = called.map_or_else(|| env::current_exe().map(without_mark), Ok)?;
         Ok(Self { path, arguments: env::args_os().skip(1).collect() })
     }
@@ -135,8 +137,9 @@ fn prepare(stream: UnixStream, sockets: &SocketSet, past: &Past) -> Result<Chann
         channel.send(&word, b"", Some(socket.as_fd())).map_err(failed)?;
     }
     let (upgrades, rings, log) = (past.upgrades, past.rings.clone(), past.log.len());
+    let kept = past.kept.as_ref().map(KeptWord::new);
     let body = [past.history.as_slice(), &past.log].concat();
-    channel.send(&Word::Prepare { upgrades, rings, log }, &body, None).map_err(failed)?;
+    channel.send(&Word::Prepare { upgrades, rings, kept, log }, &body, None).map_err(failed)?;
     match channel.receive() {
         Ok(Some(message)) if message.word == Word::Ready => Ok(channel),
         Ok(Some(message)) => Err(format!("it said {:?}", message.word)),

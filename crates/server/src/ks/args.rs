@@ -51,7 +51,7 @@ pub enum Origin {
     Visage,
     /// A Graphite `/render?format=json`
     Graphite,
-    /// A file: JSON as one of the others answers, or lines `time,value`
+    /// A file: JSON as one of the others answers, or lines `time,value`; of any age, and the answer says of which
     File,
 }
 
@@ -61,7 +61,9 @@ pub struct Options {
     /// The router, port 9090 unless it says another; with Visage, the host as it is named there
     #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1")]
     pub host: String,
-    /// Only this target, by its address; with Visage and without a port, 25826 is meant
+    /// Only this target, by its address; without a port, one with any; with Visage, 25826
+    ///
+    /// Where a URL or a file gives the series, all of them are judged, unless it is a history of a router.
     #[arg(long, value_name = "TARGET", conflicts_with = "all")]
     pub target: Option<String>,
     /// All targets together; the default
@@ -104,6 +106,9 @@ pub struct Options {
     #[arg(long, value_name = "GRADE")]
     pub unknown_as: Option<UnknownAs>,
     /// Print one JSON object instead of the line for Nagios
+    ///
+    /// In it, `change` is the shift of the median as a share of `before`, and null where that is 0; `moved`
+    /// has it in words.
     #[arg(long)]
     pub json: bool,
     /// Draw both halves and their distribution functions

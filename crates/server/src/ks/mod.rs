@@ -97,7 +97,7 @@ pub fn old(what: What) -> ExitCode {
     let parsed = old_command(what).try_get_matches();
     match parsed.and_then(|matches| Old::from_arg_matches(&matches)) {
         Ok(Old { options }) => ks(&Ks { what, options }),
-        Err(error) => usage(&error),
+        Err(error) => usage(&error, std::env::args_os()),
     }
 }
 
@@ -107,20 +107,30 @@ pub fn is_meant(mut words: impl Iterator<Item = OsString>) -> bool {
     words.nth(1).is_some_and(|word| word == "ks" || word == "verify")
 }
 
-/// A check that cannot read its command line is UNKNOWN: 2, clap's status, would be CRITICAL.
+/// A check that cannot read its command line is UNKNOWN: 2, clap's status, would be CRITICAL. It says so in JSON
+/// if one of the words asked for that.
 #[must_use]
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(error: &clap::Error, mut words: impl Iterator<Item = OsString>) -> ExitCode {
     if !error.use_stderr() {
         print(&error.to_string());
         return ExitCode::SUCCESS;
     }
     let rendered = error.to_string();
-    let first = rendered.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let mut text = line::unknown(first.trim_start_matches("error: "));
-    text.push('\n');
-    print(&text);
+    let line = line::unknown(&first_paragraph(&rendered));
+    if words.any(|word| word == "--json") {
+        print(&format!("{}\n", json::unreadable(&line)));
+    } else {
+        print(&format!("{line}\n"));
+    }
     eprintln!("{rendered}");
     ExitCode::from(Grade::Unknown.exit_status())
+}
+
+/// What is wrong, and with which argument, in one line.
+fn first_paragraph(rendered: &str) -> String {
+    let lines = rendered.trim_start().trim_start_matches("error: ").lines();
+    let lines: Vec<&str> = lines.map(str::trim).take_while(|line| !line.is_empty()).collect();
+    lines.join(" ")
 }
 
 fn print(text: &str) {
@@ -146,6 +156,8 @@ pub(crate) fn span(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -160,6 +172,24 @@ mod tests {
         ] {
             assert_eq!(span(seconds), text);
         }
+    }
+
+    #[test]
+    fn a_usage_error_says_which_argument_is_meant() {
+        let said = |line: &str| {
+            let error = crate::cli::Cli::try_parse_from(line.split(' ')).unwrap_err();
+            first_paragraph(&error.to_string())
+        };
+        assert_eq!(said("coco ks"), "the following required arguments were not provided: <WHAT>");
+        let unknown = "invalid value 'sent' for '<WHAT>' [possible values: errors, send]";
+        assert_eq!(said("coco ks sent"), unknown);
+        assert_eq!(
+            said("coco ks send --window x"),
+            "invalid value 'x' for '--window <TIME>': no number before \"x\""
+        );
+        let json = json::unreadable("UNKNOWN: x");
+        assert_eq!((&json["grade"], &json["exit_status"]), (&"UNKNOWN".into(), &3.into()));
+        assert_eq!(json["line"], "UNKNOWN: x");
     }
 
     #[test]

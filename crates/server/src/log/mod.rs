@@ -9,7 +9,7 @@ mod layer;
 mod ring;
 mod shelf;
 
-use std::sync::OnceLock;
+use std::{env, sync::OnceLock};
 
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -36,7 +36,12 @@ pub(crate) fn start() -> WorkerGuard {
     let (writer, guard) = builder.thread_name("log").finish(std::io::stderr());
     // Set once: a process has one log.
     let _set: Result<(), ErrorCounter> = DROPPED.set(writer.error_counter());
-    let filter = EnvFilter::try_from_env("COCO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let asked = env::var("COCO_LOG").ok().map(|asked| (EnvFilter::try_new(&asked), asked));
+    let (filter, bad) = match asked {
+        Some((Ok(filter), _)) => (filter, None),
+        Some((Err(error), asked)) => (EnvFilter::new("info"), Some((error, asked))),
+        None => (EnvFilter::new("info"), None),
+    };
     let line = fmt::format().with_ansi(false).with_target(false);
     let line = Leveled { line, is_journal: is_journal() };
     let written = fmt::layer().event_format(line).with_writer(writer).with_ansi(false);
@@ -44,6 +49,9 @@ pub(crate) fn start() -> WorkerGuard {
     let subscriber = tracing_subscriber::registry().with(written.with_filter(filter)).with(kept);
     // Fails only if a subscriber is set already, which then stays.
     let _set: Result<(), _> = subscriber.try_init();
+    if let Some((error, asked)) = bad {
+        tracing::warn!(%error, asked, "COCO_LOG is not understood; info is written");
+    }
     guard
 }
 

@@ -22,13 +22,13 @@ mod testing;
 mod tier;
 mod told;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use anyhow::Context;
 
 pub use gate::{Percent, PercentError};
 
-use crate::{cli, config::Config, screen::Screen};
+use crate::{cli, config::Config, screen::Screen, stdout::print};
 use source::Source;
 use survey::Survey;
 use tier::Tier;
@@ -74,14 +74,6 @@ pub fn plan(args: &cli::Plan) -> anyhow::Result<Verdict> {
         eprintln!("coco: {line}");
     }
     Ok(if exceeded.is_empty() { Verdict::Passed } else { Verdict::Exceeded })
-}
-
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }
 
 /// Whether a person watches standard error.

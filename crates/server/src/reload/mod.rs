@@ -86,7 +86,7 @@ impl Reloader {
             let mut waiting = Vec::new();
             tokio::select! {
                 // `None`: the signal driver is gone, with the runtime.
-                Some(()) = self.hangup.recv() => {}
+                Some(()) = self.hangup.recv(), if self.file.is_some() => {}
                 Some(request) = requests.recv() => waiting.push(request),
                 else => return,
             }

@@ -23,7 +23,6 @@ mod standing;
 mod table;
 
 use std::{
-    ffi::OsString,
     io::Write as _,
     process::ExitCode,
     sync::{Arc, mpsc},
@@ -36,9 +35,11 @@ use coco_checks::Grade;
 pub use args::{RouterUrl, Verify};
 pub use moment::Time;
 
+pub(crate) use moment::shown;
+
 use crate::{
     config::Config,
-    ks::{self, Scope, unix_now},
+    ks::{Scope, unix_now},
     screen::Screen,
 };
 use ask::Asked;
@@ -67,21 +68,6 @@ pub fn verify(args: &Verify) -> ExitCode {
     // Whoever does not read the answer has the exit status.
     let _written: std::io::Result<()> = std::io::stdout().lock().write_all(text.as_bytes());
     ExitCode::from(args.exit_status(report.grade()))
-}
-
-/// A command line that cannot be read is UNKNOWN; `words` are that of it. Whoever asks for JSON reads JSON.
-#[must_use]
-pub fn usage(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
-    let mut options = words.take_while(|word| word != "--");
-    if !error.use_stderr() || !options.any(|word| word == "--json") {
-        return ks::usage(error);
-    }
-    let rendered = error.to_string();
-    eprintln!("{rendered}");
-    let text = format!("{}\n", json::refusal(&rendered));
-    // As above.
-    let _written: std::io::Result<()> = std::io::stdout().lock().write_all(text.as_bytes());
-    ExitCode::from(Grade::Unknown.exit_status())
 }
 
 fn report(args: &Verify) -> Report {

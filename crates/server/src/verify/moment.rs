@@ -79,7 +79,7 @@ impl Time {
 const YEAR_3000: u64 = 32_503_680_000;
 
 /// A Unix time for people: `2025-11-25T21:20:00Z`.
-pub(super) fn shown(seconds: f64) -> String {
+pub(crate) fn shown(seconds: f64) -> String {
     let whole = format!("{:.0}", seconds.floor()).parse().unwrap_or_default();
     let time = OffsetDateTime::from_unix_timestamp(whole).ok();
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{seconds:.0}"))

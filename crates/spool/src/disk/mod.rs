@@ -8,7 +8,7 @@ mod sim;
 
 use std::{fmt::Debug, io, path::Path};
 
-pub use os::{OsDisk, OsFile};
+pub use os::{LOCK_FILE, OsDisk, OsFile};
 #[cfg(any(test, feature = "sim"))]
 pub use sim::{Faults, SimDisk, SimFile, SimLock};
 

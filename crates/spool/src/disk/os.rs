@@ -29,12 +29,15 @@ impl From<fs::FileType> for Kind {
     }
 }
 
+/// The file by which a folder of spools is locked; without one a folder has never been in use.
+pub const LOCK_FILE: &str = "lock";
+
 impl Disk for OsDisk {
     type File = OsFile;
     type Lock = File;
 
     fn lock(&self, folder: &Path) -> io::Result<File> {
-        let path = folder.join("lock");
+        let path = folder.join(LOCK_FILE);
         // A link there could make us create or lock a file elsewhere.
         if !matches!(self.kind(&path)?, None | Some(Kind::File)) {
             return Err(io::Error::new(

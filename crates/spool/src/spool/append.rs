@@ -3,7 +3,7 @@
 //! Invariant: a record is taken whole or not at all, and the caller is told how many were. A segment
 //! whose sync failed is never written or synced again.
 
-use std::io;
+use std::{io, path::Path};
 
 use super::{Active, Fate, RETRY_AFTER, Segment, Spool};
 use crate::{
@@ -210,7 +210,7 @@ impl<D: Disk> Spool<D> {
         let head = SegmentHead { name, epoch, number, created_ms: now.unix_ms, before: self.end };
         head.encode(&mut self.scratch);
         let path = self.folder.join(file_of(number));
-        let file = self.disk.create(&path)?;
+        let file = self.create(&path)?;
         let begun = write_full(&file, &self.scratch, 0)
             .map_err(|(_, error)| error)
             .and_then(|()| self.disk.sync_folder(&self.folder));
@@ -223,6 +223,20 @@ impl<D: Disk> Spool<D> {
         self.segments.push_back(Segment { number, start, end: bytes, bytes });
         self.active = Some(Active { file, dirty: false });
         Ok(())
+    }
+
+    /// Creates a file in the folder, which is made again if somebody has taken it away.
+    fn create(&self, path: &Path) -> io::Result<D::File> {
+        match self.disk.create(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.disk.create_folder(&self.folder)?;
+                if let Some(root) = self.folder.parent() {
+                    self.disk.sync_folder(root)?;
+                }
+                self.disk.create(path)
+            }
+            created => created,
+        }
     }
 
     /// Closes the active segment.

@@ -9,7 +9,13 @@ mod open;
 mod read;
 mod release;
 
-use std::{collections::VecDeque, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 #[cfg(test)]
 pub(crate) use append::is_full;
@@ -143,6 +149,11 @@ impl<D: Disk> Spool<D> {
     /// Whose spool it is.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What became of the samples since it was opened.

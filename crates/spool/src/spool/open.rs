@@ -98,6 +98,7 @@ impl<D: Disk> Spool<D> {
         // If it cannot be cut, its length is remembered; the next start sees it as damage.
         if end < bytes && file.as_ref().is_ok_and(|file| file.truncate(end).is_ok()) {
             self.counts.torn_bytes += bytes - end;
+            self.counts.torn_samples += scanned.torn_samples;
             bytes = end;
         }
         // The life that wrote it may have ended before it synced.

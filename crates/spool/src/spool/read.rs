@@ -166,6 +166,12 @@ impl<D: Disk> Spool<D> {
                         return Ok(Some(head));
                     }
                 }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Somebody has taken the file away, with all that is in it and would still go there.
+                    self.counts.read_errors += 1;
+                    self.active.take_if(|_| index + 1 == self.segments.len());
+                    self.skip_bytes(end);
+                }
                 Err(error) => {
                     self.counts.read_errors += 1;
                     self.reader.failures += 1;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::{Counts, disk::Disk, survey};
+use crate::{Counts, RECORD_HEAD_BYTES, bytes::wide, disk::Disk, survey};
 
 const RECORDS: u64 = 100;
 
@@ -157,4 +157,26 @@ fn a_record_of_another_segment_is_not_taken_for_one_of_this() {
     let (sequences, _) = read_with(&files, &files[1].0, &bytes);
     assert!(sequences.is_sorted_by(|left, right| left < right));
     assert!(missing(&sequences).len() > 5);
+}
+
+#[test]
+fn a_torn_end_is_counted_in_bytes_and_as_far_as_its_head_tells_in_samples() {
+    let (disk, files) = spool();
+    let (last, content) = contents(&disk, &files)
+        .into_iter()
+        .rfind(|(path, _)| path.extension().is_some_and(|e| e == "seg"))
+        .unwrap();
+    let record = payload(RECORDS - 1).len() + RECORD_HEAD_BYTES;
+    for cut in 1..=record {
+        disk.set_bytes(&last, &content[..content.len() - cut]).unwrap();
+        let counts = open(&disk, config()).counts();
+        let left = record - cut;
+        // The head of a record whose number is 99 tells of 99 % 5 + 1 samples.
+        let samples = if left >= RECORD_HEAD_BYTES { 5 } else { 0 };
+        assert_eq!(
+            (counts.torn_bytes, counts.torn_samples),
+            (wide(left), samples),
+            "{cut} bytes cut off"
+        );
+    }
 }

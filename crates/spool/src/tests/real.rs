@@ -77,25 +77,31 @@ fn links_are_refused() {
 /// user namespaces are allowed.
 #[test]
 fn a_full_file_system_stops_appends_and_nothing_else() {
-    let Ok(path) = env::var("SPOOL_SMALL_DISK") else {
-        let folder = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs -o size=1m tmpfs \"$SPOOL_SMALL_DISK\" || exit 77; exec \"$0\" --exact \
-                      --nocapture tests::real::a_full_file_system_stops_appends_and_nothing_else";
-        let child = Command::new("unshare")
-            .args(["-rm", "sh", "-c", script])
-            .arg(env::current_exe().unwrap())
-            .env("SPOOL_SMALL_DISK", folder.path())
-            .status();
-        match child.map(|status| status.code()) {
-            Ok(Some(0)) => {}
-            Ok(Some(101)) => panic!("the test in the namespace failed"),
-            other => eprintln!("SKIP: no namespace with a small disk here: {other:?}"),
-        }
-        return;
-    };
+    let Ok(path) = env::var("SPOOL_SMALL_DISK") else { return with_a_small_disk() };
     let path = Path::new(&path).join("spool");
     let large = Config { segment_bytes: 1 << 16, bytes_max: 1 << 30, ..config() };
-    let mut spool = root(&path).unwrap().spool(&name(), large, at(0)).unwrap();
+    fill(&path, large);
+    fill_and_shed(&path, Config { at_bound: AtBound::ShedOldest, ..large });
+}
+
+fn with_a_small_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=1m tmpfs \"$SPOOL_SMALL_DISK\" || exit 77; exec \"$0\" --exact \
+                  --nocapture tests::real::a_full_file_system_stops_appends_and_nothing_else";
+    let child = Command::new("unshare")
+        .args(["-rm", "sh", "-c", script])
+        .arg(env::current_exe().unwrap())
+        .env("SPOOL_SMALL_DISK", folder.path())
+        .status();
+    match child.map(|status| status.code()) {
+        Ok(Some(0)) => {}
+        Ok(Some(101)) => panic!("the test in the namespace failed"),
+        other => eprintln!("SKIP: no namespace with a small disk here: {other:?}"),
+    }
+}
+
+fn fill(path: &Path, large: Config) {
+    let mut spool = root(path).unwrap().spool(&name(), large, at(0)).unwrap();
     let mut next = 0;
     let error = loop {
         let payloads: Vec<_> = (next..next + 50).map(payload).collect();
@@ -116,15 +122,44 @@ fn a_full_file_system_stops_appends_and_nothing_else() {
     assert_eq!(read_all(&mut spool), next + 1);
     let counts = spool.counts();
     assert_eq!((counts.residual(&spool.held()), counts.corrupt_bytes), (0, 0), "{counts:?}");
+}
 
-    // The same with the oldest giving way: newer records are always taken.
-    drop(spool);
-    let shedding = Config { at_bound: AtBound::ShedOldest, ..large };
-    let mut spool = root(&path).unwrap().spool(&name(), shedding, at(0)).unwrap();
+/// The same with the oldest giving way: newer records are always taken.
+fn fill_and_shed(path: &Path, shedding: Config) {
+    let mut spool = root(path).unwrap().spool(&name(), shedding, at(0)).unwrap();
     let base = spool.marks().1;
     for n in base..base + 10_000 {
         spool.append(at(n), &[record(&payload(n), 1)]).unwrap();
     }
     assert!(spool.counts().shed.disk_full > 0, "{:?}", spool.counts());
     assert_eq!(read_all(&mut spool), base + 10_000);
+}
+
+#[test]
+fn files_that_somebody_takes_away_are_lost_and_counted_and_the_folder_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = root(folder.path()).unwrap().spool(&name(), config(), at(0)).unwrap();
+    let target = folder.path().join(name().digest().to_string());
+    for n in 0..100 {
+        spool.append(at(n), &[record(&payload(n), 1)]).unwrap();
+    }
+    fs::remove_dir_all(&target).unwrap();
+    // What is written before anybody looks goes the same way.
+    spool.append(at(100), &[record(&payload(100), 1)]).unwrap();
+    let mut batch = Batch::default();
+    spool.read(1 << 20, &mut batch).unwrap();
+    assert!(batch.is_empty());
+    assert_eq!((spool.held().samples, spool.counts().shed.corrupt), (0, 101));
+    spool.append(at(101), &[record(&payload(101), 1)]).unwrap();
+    assert_eq!(read_all(&mut spool), 102);
+    assert_eq!(spool.counts().residual(&spool.held()), 0);
+    assert!(target.is_dir());
+
+    // Nothing is being written then.
+    spool.tick(at(100_000));
+    fs::remove_dir_all(&target).unwrap();
+    spool.append(at(100_001), &[record(&payload(102), 1)]).unwrap();
+    assert_eq!(read_all(&mut spool), 103);
+    assert_eq!(spool.counts().residual(&spool.held()), 0);
+    spool.close().1.unwrap();
 }

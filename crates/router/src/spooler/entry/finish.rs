@@ -54,7 +54,8 @@ impl<D: Disk> Entry<D> {
         let (tier, target) = (&self.target.tier, &self.target.plan.label);
         let held = self.spool.held().samples;
         if held > 0 {
-            tracing::info!(tier, target, samples = held, "kept on disk for the next start");
+            let folder = self.spool.folder().display();
+            tracing::info!(tier, target, samples = held, %folder, "kept on disk for the next start");
         }
         if let (_, Err(error)) = self.spool.close() {
             tracing::warn!(%error, tier, target, "cannot save how far it was sent: some goes twice");

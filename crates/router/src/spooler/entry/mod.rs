@@ -1,5 +1,6 @@
 //! One target's spool at work: its queue to disk, what is on disk to its worker.
 
+mod damage;
 mod finish;
 mod read;
 mod write;
@@ -19,7 +20,7 @@ use crate::{
     plan::{OnChange, ReplayRate},
     shared::Shared,
     target::{
-        Shed, Target,
+        Target,
         record::Payloads,
         spool::{Link, OnDisk},
     },
@@ -74,6 +75,8 @@ pub(super) struct Entry<D: Disk> {
     pub(super) taken_back: bool,
     /// What is on its way to its owners.
     pub(super) moving: Moving,
+    /// A record of another protocol comes next: nothing is read any more.
+    pub(super) is_barred: bool,
 }
 
 impl<D: Disk> Entry<D> {
@@ -85,22 +88,27 @@ impl<D: Disk> Entry<D> {
         rate: ReplayRate,
         shared: &Shared,
     ) -> Self {
-        let held = spool.held();
+        // All that was found: some may have been looked at, and passed over, since.
+        let (samples, bytes) = (spool.counts().recovered, spool.held().bytes);
         if let Some(link) = &target.link {
             let _pass = shared.gate.pass();
-            target.meters.recovered.add(held.samples);
-            link.hold(held.samples);
+            target.meters.recovered.add(samples);
+            link.hold(samples);
         }
-        if held.samples > 0 {
+        if samples > 0 {
             tracing::info!(
                 tier = target.tier,
                 target = target.plan.label,
-                samples = held.samples,
-                bytes = held.bytes,
+                samples,
+                bytes,
                 "found on disk; it is sent first"
             );
         }
-        Self::with(now, target, spool, rate)
+        let mut entry = Self::with(now, target, spool, rate);
+        entry.told = Counts::default();
+        entry.tell_torn();
+        entry.tell(shared);
+        entry
     }
 
     /// One that knows of all that the spool holds.
@@ -134,6 +142,7 @@ impl<D: Disk> Entry<D> {
             told_to_end: false,
             taken_back: false,
             moving: Moving::default(),
+            is_barred: false,
         }
     }
 
@@ -213,20 +222,6 @@ impl<D: Disk> Entry<D> {
         };
         self.pace.observe(now.monotonic, Seen { offered, sent, waiting, is_open }, rate);
         link.set_rate(self.pace.rate());
-    }
-
-    /// Tells the target what the spool has shed by itself.
-    fn tell(&mut self, shared: &Shared) {
-        let (before, now) = (self.told.shed, self.spool.counts().shed);
-        self.told = self.spool.counts();
-        for (reason, samples) in [
-            (Shed::SpoolAge, now.age - before.age),
-            (Shed::SpoolCorrupt, now.corrupt - before.corrupt),
-        ] {
-            if samples > 0 {
-                self.target.settle_shed(&shared.gate, reason, true, samples);
-            }
-        }
     }
 
     /// How long ago the oldest sample on disk was spooled.

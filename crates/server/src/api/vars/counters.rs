@@ -155,6 +155,7 @@ fn spools(ledger: &Ledger) -> Value {
         let Value::Object(place) = place else { continue };
         join(place, "depth", target.spooled, u64::wrapping_add);
         join(place, "bytes", facts.bytes, u64::wrapping_add);
+        join(place, "damaged_bytes", target.damaged_bytes, u64::wrapping_add);
         join(place, "oldest_age", facts.age(), u64::max);
         if let Some(eta) = facts.eta {
             join(place, "eta", eta, u64::max);

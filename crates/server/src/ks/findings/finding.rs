@@ -100,13 +100,20 @@ impl Context<'_> {
 
     fn change(&self, subject: &str, c: &Comparison, grade: Grade) -> String {
         let figures = format!("(D={:.2} p={} n={}+{})", c.d, probability(c.p), c.n1, c.n2);
-        let alone = c.grade(&self.rule);
-        let moved = match c.change() {
-            _ if alone == Grade::Ok => "steady".to_owned(),
-            change if change.is_infinite() => format!("rose from 0 to {}/s", figure(c.after)),
-            change if change < 0.0 => format!("fell {:.0}%", -change * 100.0),
-            change => format!("rose {:.0}%", change * 100.0),
-        };
+        let (alone, moved) = (c.grade(&self.rule), moved(c, &self.rule));
+        // Not by its probability, but as there was none that could have told.
+        let too_few = c.p > self.rule.warning_p() && alone == grade;
+        match alone {
+            Grade::Unknown if too_few => {
+                let why = "too few independent readings to judge";
+                return format!("{subject}: {why}: {moved}, as in a trend {figures}");
+            }
+            Grade::Warning if too_few => {
+                let why = "with too few independent readings for an alarm";
+                return format!("{subject} {moved}, as in a trend, {why} {figures}");
+            }
+            _ => {}
+        }
         let doubt = match grade {
             Grade::Unknown => ", and there is too little before to confirm it",
             grade if grade < alone => ", not confirmed yet",
@@ -132,14 +139,24 @@ impl Context<'_> {
     }
 }
 
+/// How the median has moved, in words.
+pub(in crate::ks) fn moved(c: &Comparison, rule: &Rule) -> String {
+    match c.change() {
+        _ if c.grade(rule) == Grade::Ok => "steady".to_owned(),
+        change if change.is_infinite() => format!("rose from 0 to {}/s", figure(c.after)),
+        change if change < 0.0 => format!("fell {:.0}%", -change * 100.0),
+        change => format!("rose {:.0}%", change * 100.0),
+    }
+}
+
 fn half_min() -> f64 {
     u32::try_from(HALF_MIN).map_or(f64::MAX, f64::from)
 }
 
 /// Nothing is sent of what is due.
 pub(super) fn is_silent(series: &Series) -> bool {
-    let Series { rates, due, .. } = series;
-    due.as_ref().is_some_and(|due| levels::is_silent(&rates.rates, &due.rates))
+    let Series { rates, due, closed_since, .. } = series;
+    due.as_ref().is_some_and(|due| levels::is_silent(&rates.rates, &due.rates, *closed_since))
 }
 
 pub(super) fn silence(subject: &str) -> String {

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use coco_checks::{Grade, judge::Window, levels, split::Halves, verdict::Rule};
 
 pub(crate) use self::finding::Finding;
+pub(super) use self::finding::moved;
 use self::finding::{Context, is_silent, silence};
 use super::{
     args::{Ks, What},
@@ -40,6 +41,8 @@ pub(crate) struct Findings {
     pub(super) interval: f64,
     /// Seconds that were looked back, when there was something to judge.
     pub(super) window: f64,
+    /// From when to when that was, in Unix time.
+    pub(super) judged: Option<[f64; 2]>,
 }
 
 /// What is compared with what, and beside how many others.
@@ -74,7 +77,8 @@ impl Findings {
         // What cannot be there is not waited for: a router that measures often keeps less than an hour.
         let length = options.window.0.as_secs_f64().min(data.kept.unwrap_or(f64::MAX));
         let window = Window { end: data.newest, length, step: data.interval };
-        let mut findings = Self { rule: Some(rule), window: length, ..Self::default() };
+        let judged = Some([data.newest - length, data.newest]);
+        let mut findings = Self { rule: Some(rule), window: length, judged, ..Self::default() };
         let now = data.now.unwrap_or(data.newest);
         let resets = data.series.iter().filter_map(|series| series.rates.resets.last().copied());
         let restart = resets.chain(data.started).fold(f64::NEG_INFINITY, f64::max);
@@ -127,8 +131,9 @@ impl Findings {
         for finding in &self.series {
             say(format!("{}: {}", finding.grade, finding.text));
             if let Some(c) = finding.comparison() {
-                let p = probability(c.p_independent);
-                say(format!("  p if independent {p}, autocorrelation {:.2}", c.rho));
+                let [p, least] = [c.p_independent, c.least_p].map(probability);
+                let rho = format!("autocorrelation {:.2}, with which p is {least} at least", c.rho);
+                say(format!("  p if independent {p}, {rho}"));
             }
             for (half, values) in
                 [("before", &finding.halves.before), ("after", &finding.halves.after)]
@@ -172,7 +177,8 @@ fn trouble(data: &Data, what: &str, target: Option<&str>) -> Vec<(Grade, String)
         trouble.push((Grade::Unknown, format!("{what} {gone} is not there any more")));
     } else if data.series.is_empty() {
         let whose = target.map(|target| format!(" for {target}")).unwrap_or_default();
-        trouble.push((Grade::Unknown, format!("no numbers of {what}{whose}")));
+        let there = known(&data.known);
+        trouble.push((Grade::Unknown, format!("no numbers of {what}{whose}{there}")));
     }
     if data.left_out > 0 {
         let count = data.left_out;
@@ -184,6 +190,17 @@ fn trouble(data: &Data, what: &str, target: Option<&str>) -> Vec<(Grade, String)
         trouble.push((Grade::Unknown, why.to_owned()));
     }
     trouble
+}
+
+/// Some of the targets that could have been asked for.
+fn known(names: &[String]) -> String {
+    const NAMED_MAX: usize = 5;
+    let some = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        _ if some.is_empty() => String::new(),
+        0 => format!("; the targets are {some}"),
+        more => format!("; the targets are {some}, and {more} more"),
+    }
 }
 
 fn worst_first(a: &Finding, b: &Finding) -> Ordering {

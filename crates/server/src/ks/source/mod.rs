@@ -3,6 +3,8 @@
 mod graphite;
 pub(crate) mod history;
 mod table;
+#[cfg(test)]
+mod tests;
 mod vars;
 mod visage;
 
@@ -13,7 +15,7 @@ use coco_checks::rates::{Rates, Reading, given, rates};
 use serde_json::Value;
 
 use super::args::{Ks, Options, Origin, What};
-use crate::ask;
+use crate::{ask, client::ApiUrl};
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ pub(crate) struct Data {
     pub(crate) targets: Vec<Series>,
     /// Names of series that were there, and are not any more: nothing is to be judged of them.
     pub(crate) gone: Vec<String>,
+    /// Names of all targets, for whoever has asked for another.
+    pub(crate) known: Vec<String>,
     /// Series that the source had no place for, whatever they are.
     pub(crate) left_out: u64,
     /// What the ledger cannot explain, reading by reading.
@@ -80,6 +84,8 @@ pub(crate) struct Series {
     pub(crate) rates: Rates,
     /// For what is sent: how fast that grew which is due, if that is told.
     pub(crate) due: Option<Rates>,
+    /// For a target: since when its state is one in which nothing is sent, if it is now.
+    pub(crate) closed_since: Option<f64>,
 }
 
 /// Readings under a name, not yet rates.
@@ -93,6 +99,7 @@ struct Raw {
 /// Asks, or reads the file.
 pub(super) fn read(args: &Ks) -> anyhow::Result<Data> {
     let Ks { what, options } = args;
+    refuse_rates(options.rates && matches!(options.origin(), Origin::History | Origin::Vars))?;
     match options.origin() {
         Origin::History => history::read(*what, options),
         Origin::Vars => vars::read(*what, options),
@@ -103,6 +110,7 @@ pub(super) fn read(args: &Ks) -> anyhow::Result<Data> {
         }
         Origin::Graphite => {
             let Some(url) = options.url.clone() else { bail!("--source graphite needs --url") };
+            refuse_target(options, "say in the URL which series are meant")?;
             let json = ask::json(&url)?;
             fresh(from_raw(graphite::series(&json, options.rates)?, url)?)
         }
@@ -116,21 +124,45 @@ pub(super) fn read(args: &Ks) -> anyhow::Result<Data> {
 /// Recognises what the file holds.
 fn of_file(bytes: &[u8], from: String, args: &Ks) -> anyhow::Result<Data> {
     let Ks { what, options } = args;
+    const ALL: &str = "all that this file has is judged";
     if !matches!(bytes.trim_ascii_start(), [b'{' | b'[' | b'<', ..]) {
+        refuse_target(options, ALL)?;
         return from_raw(table::series(bytes, options.rates)?, from);
     }
     let json = ask::parse(bytes)?;
     match &json {
-        Value::Array(_) => from_raw(graphite::series(&json, options.rates)?, from),
         Value::Object(map) if map.contains_key("times") => {
+            refuse_rates(options.rates)?;
             let data = history::data(&json, *what, options)?;
             Ok(Data { from, now: None, ..data })
         }
         Value::Object(map) if map.contains_key("coco") => {
             bail!("{from}: one reading of /debug/vars has no rates")
         }
-        _ => from_raw(visage::series(&json, options.window.0, unix_now())?, from),
+        Value::Array(_) => {
+            refuse_target(options, ALL)?;
+            from_raw(graphite::series(&json, options.rates)?, from)
+        }
+        _ => {
+            refuse_target(options, ALL)?;
+            from_raw(visage::series(&json, options.window.0, unix_now())?, from)
+        }
     }
+}
+
+/// What would be passed over in silence is refused.
+fn refuse_target(options: &Options, why: &str) -> anyhow::Result<()> {
+    match &options.target {
+        Some(_) => bail!("--target cannot be used here: {why}"),
+        None => Ok(()),
+    }
+}
+
+fn refuse_rates(is_given: bool) -> anyhow::Result<()> {
+    if is_given {
+        bail!("--rates cannot be used here: a Coco tells counters");
+    }
+    Ok(())
 }
 
 /// The data of a source that knows nothing of processes.
@@ -148,7 +180,7 @@ fn from_raw(raw: Vec<Raw>, from: String) -> anyhow::Result<Data> {
     let series = raw.into_iter().map(|raw| Series {
         name: raw.name,
         rates: if raw.are_rates { given(&raw.readings) } else { rates(&raw.readings, interval) },
-        due: None,
+        ..Series::default()
     });
     Ok(Data { from, interval, newest, series: series.collect(), ..Data::default() })
 }
@@ -178,22 +210,7 @@ pub(crate) fn unix_now() -> f64 {
 
 /// The address of the router's API.
 pub(crate) fn router(host: &str) -> anyhow::Result<String> {
-    let host = host.trim_start_matches("http://").trim_end_matches('/');
-    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
-        bail!("{host}: give HOST or HOST:PORT");
-    }
-    let has_port = match host.rsplit_once(':') {
-        // An IPv6 address without a port ends with its bracket.
-        Some((before, port)) => {
-            !port.contains(']') && (!before.contains(':') || before.ends_with(']'))
-        }
-        None => false,
-    };
-    match host {
-        bare if bare.parse::<std::net::Ipv6Addr>().is_ok() => Ok(format!("http://[{bare}]:9090")),
-        host if has_port => Ok(format!("http://{host}")),
-        host => Ok(format!("http://{host}:9090")),
-    }
+    Ok(host.parse::<ApiUrl>()?.to_string())
 }
 
 /// Errors that have two names: one is enough.
@@ -203,7 +220,7 @@ const ALIASES: [&str; 2] = ["listen.receive", "send.dial"];
 fn shown(what: What, options: &Options, name: &str) -> Option<String> {
     let target = |name: &str| {
         let asked = options.target.as_deref();
-        asked.is_none_or(|asked| asked == name || name.strip_prefix(asked).is_some_and(is_port))
+        asked.is_none_or(|asked| asked == name || name.strip_prefix(asked).is_some_and(is_rest))
     };
     match (what, &options.target) {
         (What::Errors, None) => {
@@ -222,101 +239,7 @@ fn shown(what: What, options: &Options, name: &str) -> Option<String> {
     }
 }
 
-fn is_port(rest: &str) -> bool {
-    rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-    use coco_checks::Grade;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::ks::{args::Old, findings::Findings};
-
-    fn options(line: &str) -> Options {
-        Old::try_parse_from(format!("x {line}").trim().split(' ')).unwrap().options
-    }
-
-    #[test]
-    fn a_host_is_enough() {
-        for (host, url) in [
-            ("coco.example", "http://coco.example:9090"),
-            ("coco.example:91", "http://coco.example:91"),
-            ("http://coco.example:91/", "http://coco.example:91"),
-            ("::1", "http://[::1]:9090"),
-            ("[::1]", "http://[::1]:9090"),
-            ("[::1]:91", "http://[::1]:91"),
-        ] {
-            assert_eq!(router(host).unwrap(), url);
-        }
-        for bad in ["a/b", "user@host", "/"] {
-            assert!(router(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_is_judged_has_a_name() {
-        let all = options("");
-        assert_eq!(shown(What::Errors, &all, "errors.send.write").as_deref(), Some("send.write"));
-        assert_eq!(shown(What::Errors, &all, "errors.send.dial"), None);
-        assert_eq!(shown(What::Send, &all, "send.a:1").as_deref(), Some("a:1"));
-        assert_eq!(shown(What::Send, &all, "send.total"), None);
-        let one = options("--target 10.0.0.1");
-        assert_eq!(shown(What::Send, &one, "send.10.0.0.1:1").as_deref(), Some("10.0.0.1:1"));
-        assert_eq!(shown(What::Send, &one, "send.10.0.0.11:1"), None);
-        let refused = "target.10.0.0.1:1.refused";
-        assert_eq!(shown(What::Errors, &one, refused).as_deref(), Some("10.0.0.1:1"));
-        assert_eq!(shown(What::Errors, &one, "errors.send.write"), None);
-    }
-
-    #[test]
-    fn a_file_is_what_it_looks_like() {
-        let args = Ks { what: What::Send, options: options("") };
-        let read = |text: &str| of_file(text.as_bytes(), "f".to_owned(), &args);
-        let table = read("time,value\n0,1\n10,21\n20,41\n").unwrap();
-        assert_eq!((table.interval, table.newest), (10.0, 20.0));
-        assert_eq!(table.series[0].rates.rates.len(), 2);
-        let graphite = read(r#"[{"target":"perSecond(a)","datapoints":[[2.5,10],[null,20]]}]"#);
-        let graphite = graphite.unwrap();
-        assert_eq!((graphite.newest, graphite.series[0].rates.rates.len()), (10.0, 1));
-        for (bad, why) in [
-            ("", "there are no values"),
-            ("{\"coco\":{}}", "has no rates"),
-            ("<html>", "HTML"),
-            ("[]", "no series"),
-            ("{}", "no series"),
-            ("{\"times\":[]}", "no list `times`, `interval`"),
-            ("a,b\nc,d\n", "line 2"),
-        ] {
-            let said = format!("{:#}", read(bad).unwrap_err());
-            assert!(said.contains(why), "{bad}: {said}");
-        }
-    }
-    /// Texts of the shapes that are read, with odd numbers in them.
-    fn shapes() -> impl Strategy<Value = String> {
-        let number =
-            || prop_oneof![Just("null"), Just("-1"), Just("1e308"), Just("0"), Just("7.5")];
-        let numbers = || prop::collection::vec(number(), 0..8).prop_map(|all| all.join(","));
-        let history = (number(), numbers(), numbers()).prop_map(|(interval, times, values)| {
-            let head = format!("{{\"interval\":{interval},\"times\":[{times}]");
-            format!("{head},\"now\":1,\"series\":{{\"coco.send.a\":[{values}]}}}}")
-        });
-        let graphite = numbers()
-            .prop_map(|pair| format!("[{{\"target\":\"a\",\"datapoints\":[[{pair}],[{pair}]]}}]"));
-        let visage = (number(), numbers())
-            .prop_map(|(start, data)| format!("{{\"a\":{{\"start\":{start},\"data\":[{data}]}}}}"));
-        prop_oneof![history, graphite, visage, "\\PC{0,80}", "([0-9.e-]{1,9},[0-9.e-]{0,9}\n){0,9}"]
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_read_is_judged_and_too_little_is_never_ok(text in shapes()) {
-            let args = Ks { what: What::Send, options: options("--rates") };
-            if let Ok(data) = of_file(text.as_bytes(), "f".to_owned(), &args) {
-                prop_assert_ne!(Findings::of(&args, data).grade(), Grade::Ok);
-            }
-        }
-    }
+/// What an address goes on with: its port, or carbon's instance, or both. A colon within brackets is in neither.
+fn is_rest(rest: &str) -> bool {
+    rest.starts_with(':') && !rest.contains(']')
 }

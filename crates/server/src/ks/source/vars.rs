@@ -55,7 +55,7 @@ fn data(
             incarnation: vars["coco"]["process"]["incarnation"].as_u64().unwrap_or_default(),
         };
         let readings: Vec<_> = readings.iter().map(reading).collect();
-        Some(Series { name, rates: rates(&readings, interval), due: None })
+        Some(Series { name, rates: rates(&readings, interval), ..Series::default() })
     });
     let residual = readings.iter().map(|(_, vars)| vars["coco"]["ledger.residual"].as_f64());
     Ok(Data {

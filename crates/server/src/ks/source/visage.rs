@@ -26,7 +26,12 @@ pub(super) fn url(what: What, options: &Options, now: f64) -> anyhow::Result<Str
         false => format!("http://{endpoint}"),
     };
     let instance = match (what, &options.target) {
-        (What::Errors, _) => "operations-errors-send-write".to_owned(),
+        (What::Errors, None) => "operations-errors-send-write".to_owned(),
+        (What::Errors, Some(_)) => {
+            bail!(
+                "--target cannot be used here: Visage has one series for the errors of all targets"
+            )
+        }
         (What::Send, Some(target)) if target.contains(':') => format!("operations-send-{target}"),
         (What::Send, Some(target)) => format!("operations-send-{target}{PORT}"),
         (What::Shed, _) => bail!("Visage does not know what is shed"),
@@ -101,6 +106,8 @@ mod tests {
         );
         let error = url(What::Send, "--host h --endpoint v").unwrap_err().to_string();
         assert!(error.contains("--target"), "{error}");
+        let error = url(What::Errors, "--host h --target a --endpoint v").unwrap_err().to_string();
+        assert!(error.contains("--target cannot be used here"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! The router's own history: `GET /debug/history`.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::bail;
-use coco_checks::rates::{Rates, Reading, rates};
+use coco_checks::{
+    levels,
+    rates::{Rates, Reading, rates},
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -24,13 +30,20 @@ pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
         let (window, span) = (span(window.as_secs_f64()), span(SPAN.as_secs_f64()));
         bail!("--window {window} is more than the {span} that a router keeps");
     }
-    let asked = window.saturating_mul(3).div_f64(2.0).min(SPAN);
-    let url = format!("{}{}", router(&options.host)?, path(asked, names(what, options)));
+    let levels = Duration::from_secs_f64(levels::SPAN);
+    let asked = window.saturating_mul(3).div_f64(2.0).max(levels).min(SPAN);
+    let router = router(&options.host)?;
+    let url = format!("{router}{}", path(asked, names(what, options)));
     let json = ask::json(&url).map_err(|error| {
         let is_older = error.chain().any(|cause| cause.to_string().contains("answered 404"));
         if is_older { error.context("no history; for a Coco 1.x say --source") } else { error }
     })?;
-    Ok(Data { from: url, ..data(&json, what, options)? })
+    let mut data = Data { from: url, ..data(&json, what, options)? };
+    if options.target.is_some() && data.series.is_empty() && data.gone.is_empty() {
+        let all = ask::json(&format!("{router}{}", path(asked, vec!["coco.send.*".to_owned()])))?;
+        data.known = Readings::read(&all)?.targets();
+    }
+    Ok(data)
 }
 
 /// What to ask a router for.
@@ -82,6 +95,7 @@ pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Resul
         series: readings.series(what, options),
         targets: if is_of_targets { Vec::new() } else { readings.series(What::Send, options) },
         gone: gone.into_iter().map(|(name, _)| name).collect(),
+        known: readings.targets(),
         left_out: json["left_out"].as_u64().unwrap_or_default(),
         residual: readings.columns.get("ledger.residual").cloned().unwrap_or_default(),
         ..Data::default()
@@ -147,9 +161,27 @@ impl Readings {
                 // A Coco of an older version does not tell what it sheds of a target.
                 What::Shed => (shed.get(name.as_str())?.clone(), due(&name).map(without)),
             };
-            Some(Series { rates: self.rates(&values), due: due.map(|due| self.rates(&due)), name })
+            let closed_since = self.closed_since(&name);
+            let (rates, due) = (self.rates(&values), due.map(|due| self.rates(&due)));
+            Some(Series { name, rates, due, closed_since })
         });
         series.collect()
+    }
+
+    /// Since when the state of a target is one in which nothing is sent to it, if it is now.
+    fn closed_since(&self, target: &str) -> Option<f64> {
+        /// Connecting, down and suspect.
+        const CLOSED: [f64; 3] = [0.0, 4.0, 5.0];
+        let states = self.columns.get(&format!("target.{target}.state"))?;
+        let newest = self.times.iter().zip(states).rev();
+        let closed = newest.take_while(|(_, state)| state.is_some_and(|s| CLOSED.contains(&s)));
+        closed.last().map(|(&time, _)| time)
+    }
+
+    /// All targets that are there, and those that were.
+    fn targets(&self) -> Vec<String> {
+        let names = self.columns.keys().filter_map(|name| name.strip_prefix("send."));
+        names.filter(|name| *name != "total").map(str::to_owned).collect()
     }
 
     /// The series that tell about this by what is shown of their names: those that are there, and those
@@ -228,134 +260,3 @@ impl Readings {
 
 /// A series by what is shown of its name.
 type Named<'a> = (String, &'a Column);
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-    use serde_json::json;
-
-    use super::*;
-    use crate::ks::args::Old;
-
-    fn options(line: &str) -> Options {
-        Old::try_parse_from(format!("x {line}").trim().split(' ')).unwrap().options
-    }
-
-    #[test]
-    fn targets_come_with_what_is_due_to_them() {
-        let mut json = json!({
-            "interval": 10, "incarnation": 7, "start_time": 7, "now": 21.0, "times": [0, 10, 20],
-            "series": {
-                "coco.send.a:1": [0, 10, 20],
-                "coco.send.b:1": [0, null, 0],
-                "coco.send.c:1": [5, 5, 5],
-                "coco.send.total": [5, 15, 25],
-                "coco.target.c:1.state": [1, 1, 3],
-                "coco.ledger.short.a:1.offered": [0, 20, 40],
-                "coco.ledger.long.a:1.offered": [0, 10, 20],
-                "coco.filter.accepted": [0, 100, 200],
-                "coco.ledger.residual": [0, 0, 1],
-            },
-        });
-        let read = |json: &Value| data(json, What::Send, &options("")).unwrap();
-        let data = read(&json);
-        let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
-        assert_eq!(names, ["a:1", "b:1"]);
-        let value = |rates: &Rates| rates.rates[0].value;
-        assert_eq!(value(&data.series[0].rates), 1.0);
-        assert_eq!(value(data.series[0].due.as_ref().unwrap()), 3.0);
-        // What all accepted does not fall to one of which this is not told, where it is told of others.
-        assert_eq!(data.series[1].due, None);
-        assert_eq!(data.residual, [Some(0.0), Some(0.0), Some(1.0)]);
-        assert_eq!((data.newest, data.now, data.started), (20.0, Some(21.0), Some(7.0)));
-        assert_eq!((data.kept, data.left_out), (Some(3600.0), 0));
-        let series = json["series"].as_object_mut().unwrap();
-        series.retain(|name, _| !name.ends_with(".offered"));
-        json["left_out"] = json!(3);
-        let data = read(&json);
-        assert_eq!(value(data.series[1].due.as_ref().unwrap()), 10.0);
-        assert_eq!(data.left_out, 3);
-    }
-
-    #[test]
-    fn a_target_whose_name_ends_like_another_is_its_own() {
-        let json = json!({
-            "interval": 10, "now": 11.0, "times": [0, 10],
-            "series": {
-                "coco.send.a:1": [0, 10], "coco.send.eu.a:1": [0, 10],
-                "coco.ledger.t.a:1.offered": [0, 10],
-                "coco.ledger.t.eu.a:1.offered": [0, 500],
-                "coco.ledger.two.words.a:1.offered": [0, 30],
-                "coco.ledger.t.eu.a:1.shed_loop": [0, 70],
-            },
-        });
-        for target in ["", "--target a:1"] {
-            let data = data(&json, What::Send, &options(target)).unwrap();
-            let first = &data.series[0];
-            assert_eq!(
-                (first.name.as_str(), first.due.as_ref().unwrap().rates[0].value),
-                ("a:1", 4.0)
-            );
-        }
-        let data = data(&json, What::Shed, &options("")).unwrap();
-        let first = &data.series[0];
-        assert_eq!((data.series.len(), first.name.as_str()), (1, "eu.a:1"));
-        assert_eq!(first.rates.rates[0].value, 7.0);
-        let asked = names(What::Send, &options("--target a:1"));
-        assert!(asked.contains(&"coco.send.*a:1*".to_owned()), "{asked:?}");
-    }
-
-    #[test]
-    fn canaries_are_no_traffic() {
-        let json = json!({
-            "interval": 10, "now": 61.0, "times": [0, 10, 20, 30, 40, 50, 60], "resets": [45],
-            "series": {
-                "coco.send.a:1": [0, 10, 20, 31, 43, 0, 1],
-                // The third one waits while it is counted; each process counts anew.
-                "coco.canaries.a:1": [null, null, null, 2, 3, null, 1],
-                "coco.send.b:1": [0, 0, 1, 1, 2, 0, 0],
-                "coco.canaries.b:1": [null, 1, 1, 2, 2, null, null],
-                "coco.ledger.t.a:1.offered": [0, 10, 20, 32, 43, 0, 1],
-                "coco.ledger.t.b:1.offered": [0, 1, 1, 2, 2, 0, 0],
-            },
-        });
-        let data = data(&json, What::Send, &options("")).unwrap();
-        let values = |rates: &Rates| rates.rates.iter().map(|rate| rate.value).collect::<Vec<_>>();
-        assert_eq!(values(&data.series[0].rates), [1.0, 1.0, 0.9, 1.1, 0.0]);
-        assert_eq!(values(data.series[0].due.as_ref().unwrap()), [1.0, 1.0, 1.0, 1.0, 0.0]);
-        assert_eq!(values(&data.series[1].rates), [0.0; 5]);
-        assert_eq!(values(data.series[1].due.as_ref().unwrap()), [0.0; 5]);
-    }
-
-    #[test]
-    fn what_only_a_former_process_had_is_gone() {
-        let json = json!({
-            "interval": 10, "now": 41.0, "times": [0, 10, 20, 30, 40], "resets": [25],
-            "series": {
-                "coco.send.a:1": [0, 10, 20, 0, 10],
-                "coco.send.b:1": [0, 10, 20, null, null],
-                "coco.send.c:1": [null, null, null, 0, null],
-                "coco.target.b:1.state": [1, 1, 3, null, null],
-            },
-        });
-        let data = data(&json, What::Send, &options("")).unwrap();
-        let names: Vec<_> = data.series.iter().map(|series| series.name.as_str()).collect();
-        assert_eq!((names, data.gone), (vec!["a:1", "c:1"], vec!["b:1".to_owned()]));
-    }
-
-    #[test]
-    fn an_empty_or_strange_history_is_an_error() {
-        for (json, why) in [
-            (json!({}), "no list `times`"),
-            (json!([]), "no list `times`"),
-            (json!({"interval": 10, "times": [], "series": {}}), "the history is empty"),
-            (
-                json!({"interval": 10, "times": [1, 2], "series": {"coco.send.a": [1]}}),
-                "send.a has 1 values at 2 times",
-            ),
-        ] {
-            let said = data(&json, What::Send, &options("")).unwrap_err().to_string();
-            assert!(said.contains(why), "{json}: {said}");
-        }
-    }
-}
