@@ -105,8 +105,8 @@ impl Service {
         let handle = self.running.handle();
         let upgrades = handle.registry().counter(telemetry::UPGRADES, &[]).get();
         let rings = handle.tiers().iter().map(|tier| tier.name.clone()).collect();
-        let (kept, history, log) = (held.kept.take(), self.api.history(), self.api.log());
-        let past = Past { upgrades, rings, kept, history, log };
+        let (kept, history) = (held.kept.take(), self.api.history());
+        let past = Past { upgrades, rings, kept, history, log: self.api.log() };
         // Nothing is reloaded while `held` lives: what the new process was told stays true.
         program.start(set, past).await
     }

@@ -15,7 +15,7 @@ use coco_server::{
     run::run,
     spool::spool,
     stdout::print,
-    verify::{self, verify},
+    verify::verify,
 };
 
 /// Failed while running.
@@ -30,9 +30,6 @@ const BAD_CONFIG: u8 = 78;
 fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => act(cli).unwrap_or_else(|error| failed(&error)),
-        Err(error) if std::env::args_os().nth(1).is_some_and(|word| word == "verify") => {
-            verify::usage(&error, std::env::args_os())
-        }
         Err(error) if ks::is_meant(std::env::args_os()) => ks::usage(&error, std::env::args_os()),
         Err(error) => error.exit(),
     }

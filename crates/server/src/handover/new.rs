@@ -71,9 +71,9 @@ impl Predecessor {
                     }
                 }
                 Word::Prepare { upgrades, rings, kept, log } => {
-                    let (upgrades, kept, mut history) =
-                        (upgrades + 1, kept.map(KeptWord::kept), body);
+                    let mut history = body;
                     let log = history.split_off(history.len().saturating_sub(log));
+                    let (upgrades, kept) = (upgrades + 1, kept.map(KeptWord::kept));
                     let past = Past { upgrades, rings, kept, history, log };
                     return Ok((Self { channel, past }, set));
                 }

@@ -31,16 +31,6 @@ pub(super) fn object(args: &Verify, report: &Report) -> Value {
     })
 }
 
-/// The object for a command line that could not be read.
-pub(super) fn refusal(rendered: &str) -> Value {
-    let first = rendered.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    json!({
-        "grade": Grade::Unknown.as_str(),
-        "exit_status": Grade::Unknown.exit_status(),
-        "line": format!("{}: {}", Grade::Unknown, first.trim_start_matches("error: ")),
-    })
-}
-
 fn check(row: &Row) -> Value {
     json!({
         "question": row.question.number(),
@@ -72,12 +62,5 @@ mod tests {
             (&told["processes"][0]["pid"], &told["processes"][1]),
             (&json!(7), &Value::Null)
         );
-    }
-
-    #[test]
-    fn what_could_not_be_read_is_json_too() {
-        let told = refusal("error: invalid value 'x'\n\nFor more information, try '--help'.\n");
-        assert_eq!(told["line"], "UNKNOWN: invalid value 'x'");
-        assert_eq!((&told["grade"], &told["exit_status"]), (&json!("UNKNOWN"), &json!(3)));
     }
 }

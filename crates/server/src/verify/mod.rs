@@ -23,7 +23,6 @@ mod standing;
 mod table;
 
 use std::{
-    ffi::OsString,
     io::Write as _,
     process::ExitCode,
     sync::{Arc, mpsc},
@@ -40,7 +39,7 @@ pub(crate) use moment::shown;
 
 use crate::{
     config::Config,
-    ks::{self, Scope, unix_now},
+    ks::{Scope, unix_now},
     screen::Screen,
 };
 use ask::Asked;
@@ -69,21 +68,6 @@ pub fn verify(args: &Verify) -> ExitCode {
     // Whoever does not read the answer has the exit status.
     let _written: std::io::Result<()> = std::io::stdout().lock().write_all(text.as_bytes());
     ExitCode::from(args.exit_status(report.grade()))
-}
-
-/// A command line that cannot be read is UNKNOWN; `words` are that of it. Whoever asks for JSON reads JSON.
-#[must_use]
-pub fn usage(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
-    let mut options = words.take_while(|word| word != "--");
-    if !error.use_stderr() || !options.any(|word| word == "--json") {
-        return ks::usage(error, std::iter::empty());
-    }
-    let rendered = error.to_string();
-    eprintln!("{rendered}");
-    let text = format!("{}\n", json::refusal(&rendered));
-    // As above.
-    let _written: std::io::Result<()> = std::io::stdout().lock().write_all(text.as_bytes());
-    ExitCode::from(Grade::Unknown.exit_status())
 }
 
 fn report(args: &Verify) -> Report {
