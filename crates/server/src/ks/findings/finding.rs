@@ -3,7 +3,7 @@
 use coco_checks::{
     Grade,
     judge::{Judged, Window, judge, judge_around},
-    levels,
+    levels::{self, Lasting},
     split::{self, Halves},
     verdict::{Comparison, HALF_MIN, Rule, TooFew},
 };
@@ -79,15 +79,19 @@ impl Context<'_> {
         Finding { name: series.name.clone(), grade, judged, level, text, halves }
     }
 
-    /// What is wrong with the newest rates.
+    /// What is wrong with the newest rates, of which only those after the moment count.
     fn level(&self, series: &Series, subject: &str) -> Option<(Grade, String)> {
         let rates = &series.rates.rates;
         match self.args.what {
             What::Errors => {
-                let rate = levels::lasting_errors(rates)?;
-                Some((Grade::Critical, format!("{subject} last, {}/s now", figure(rate))))
+                let Lasting { mean, intervals } =
+                    levels::lasting_errors(levels::after(rates, self.moment))?;
+                let (mean, time) = (figure(mean), span(float(intervals) * self.window.step));
+                Some((Grade::Critical, format!("{subject} last, {mean}/s in the mean of {time}")))
             }
-            What::Send => is_silent(series).then(|| (Grade::Critical, silence(subject))),
+            What::Send => {
+                is_silent(series, self.moment).then(|| (Grade::Critical, silence(subject)))
+            }
             What::Shed => {
                 let start = self.moment.unwrap_or(self.window.end - self.window.length);
                 let share = levels::share(rates, &series.due.as_ref()?.rates, start)?;
@@ -124,7 +128,7 @@ impl Context<'_> {
 
     /// Why a half has too few rates.
     fn too_few(&self, TooFew { n1, n2 }: TooFew) -> String {
-        let needed = self.window.step * 2.0 * half_min();
+        let needed = self.window.step * 2.0 * float(HALF_MIN);
         let counts = format!("{n1}+{n2} rates, {HALF_MIN}+{HALF_MIN} are needed");
         match self.restarted {
             _ if self.window.length < needed => format!(
@@ -149,14 +153,15 @@ pub(in crate::ks) fn moved(c: &Comparison, rule: &Rule) -> String {
     }
 }
 
-fn half_min() -> f64 {
-    u32::try_from(HALF_MIN).map_or(f64::MAX, f64::from)
+fn float(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
 }
 
-/// Nothing is sent of what is due.
-pub(super) fn is_silent(series: &Series) -> bool {
+/// Nothing is sent of what is due; of what became due after the moment, if there is one.
+pub(super) fn is_silent(series: &Series, moment: Option<f64>) -> bool {
     let Series { rates, due, closed_since, .. } = series;
-    due.as_ref().is_some_and(|due| levels::is_silent(&rates.rates, &due.rates, *closed_since))
+    let sent = levels::after(&rates.rates, moment);
+    due.as_ref().is_some_and(|due| levels::is_silent(sent, &due.rates, *closed_since))
 }
 
 pub(super) fn silence(subject: &str) -> String {

@@ -168,7 +168,10 @@ fn levels_are_told_also_where_halves_cannot_be_compared() {
     assert!(said("", lost).starts_with("CRITICAL: ledger residual is 2: Coco lost count |"));
     let errors = Ks { what: What::Errors, ..args("") };
     let found = line(&errors, &Findings::of(&errors, data(vec![series("send.write", 58, 1.0)])));
-    assert!(found.starts_with("CRITICAL: errors send.write last, 201.2/s now"), "{found}");
+    assert!(
+        found.starts_with("CRITICAL: errors send.write last, 201.2/s in the mean of 30s"),
+        "{found}"
+    );
 }
 
 #[test]
