@@ -72,7 +72,7 @@ impl Context<'_> {
         };
         let text = match (&level, &judged.newest) {
             (Some((_, level)), _) => level.clone(),
-            (None, Ok(comparison)) => self.change(&subject, comparison, judged.grade),
+            (None, Ok(comparison)) => self.change(&subject, comparison, &judged),
             (None, Err(few)) => format!("{subject}: {}", self.too_few(*few)),
         };
         let level = level.map(|(_, level)| level);
@@ -102,7 +102,8 @@ impl Context<'_> {
         }
     }
 
-    fn change(&self, subject: &str, c: &Comparison, grade: Grade) -> String {
+    fn change(&self, subject: &str, c: &Comparison, judged: &Judged) -> String {
+        let grade = judged.grade;
         let figures = format!("(D={:.2} p={} n={}+{})", c.d, probability(c.p), c.n1, c.n2);
         let (alone, moved) = (c.grade(&self.rule), moved(c, &self.rule));
         // Not by its probability, but as there was none that could have told.
@@ -119,7 +120,10 @@ impl Context<'_> {
             _ => {}
         }
         let doubt = match grade {
-            Grade::Unknown => ", and there is too little before to confirm it",
+            Grade::Unknown if judged.too_few_before => {
+                ", and there is too little before to confirm it"
+            }
+            Grade::Unknown => ", and what was just before cannot confirm it: a trend",
             grade if grade < alone => ", not confirmed yet",
             _ => "",
         };
@@ -145,8 +149,10 @@ impl Context<'_> {
 
 /// How the median has moved, in words.
 pub(in crate::ks) fn moved(c: &Comparison, rule: &Rule) -> String {
+    let is_good = c.grade(rule) == Grade::Ok;
     match c.change() {
-        _ if c.grade(rule) == Grade::Ok => "steady".to_owned(),
+        _ if is_good && c.is_steady(rule) => "steady".to_owned(),
+        _ if is_good => "shows no change that could be told from its own swings".to_owned(),
         change if change.is_infinite() => format!("rose from 0 to {}/s", figure(c.after)),
         change if change < 0.0 => format!("fell {:.0}%", -change * 100.0),
         change => format!("rose {:.0}%", change * 100.0),
