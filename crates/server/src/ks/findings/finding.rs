@@ -165,8 +165,9 @@ fn float(count: usize) -> f64 {
 
 /// Nothing is sent of what is due; of what became due after the moment, if there is one.
 pub(super) fn is_silent(series: &Series, moment: Option<f64>) -> bool {
-    let Series { rates, due, closed_since, .. } = series;
-    let sent = levels::after(&rates.rates, moment);
+    let Series { rates, all, due, closed_since, .. } = series;
+    // A canary that was given up would hide a sample that was sent.
+    let sent = levels::after(&all.as_ref().unwrap_or(rates).rates, moment);
     due.as_ref().is_some_and(|due| levels::is_silent(sent, &due.rates, *closed_since))
 }
 
