@@ -28,6 +28,8 @@ pub struct Judged {
     pub grade: Grade,
     /// The newest window.
     pub newest: Result<Comparison, TooFew>,
+    /// A window before it, which was to confirm it, has too few rates.
+    pub too_few_before: bool,
     /// Times in the newest window at which the counter had begun anew.
     pub resets: Vec<f64>,
 }
@@ -43,16 +45,17 @@ pub fn judge(rates: &Rates, window: Window, rule: &Rule) -> Judged {
         Ok(comparison) => comparison.grade(rule),
         Err(_) => Grade::Unknown,
     };
-    let mut grade = grade_of(&newest);
-    let mut end = window.end;
+    let (mut grade, mut end, mut too_few_before) = (grade_of(&newest), window.end, false);
     for _ in 1..rule.confirm {
         if grade <= Grade::Unknown {
             break;
         }
         end -= window.step;
-        grade = grade.min(grade_of(&compare(end)));
+        let earlier = compare(end);
+        too_few_before |= earlier.is_err();
+        grade = grade.min(grade_of(&earlier));
     }
-    Judged { grade, newest, resets }
+    Judged { grade, newest, too_few_before, resets }
 }
 
 /// Judges what is after a moment by what was before it, each as long as the window at most. Nothing
@@ -64,7 +67,7 @@ pub fn judge_around(rates: &Rates, moment: f64, window: Window, rule: &Rule) -> 
     let halves = split::around(&rates.rates, moment, window.end, window.length);
     let newest = Comparison::of(&halves);
     let grade = newest.as_ref().map_or(Grade::Unknown, |comparison| comparison.grade(rule));
-    Judged { grade, newest, resets }
+    Judged { grade, newest, too_few_before: false, resets }
 }
 
 #[cfg(test)]

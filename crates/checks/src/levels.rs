@@ -18,12 +18,29 @@ pub const SILENT_FOR: usize = 3;
 /// Seconds up to the newest rate without which these rules miss something.
 pub const SPAN: f64 = 120.0;
 
-/// The mean rate of errors over the newest intervals if they last, or `None`.
+/// Errors that come again and again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lasting {
+    /// So many a second in the mean ...
+    pub mean: f64,
+    /// ... of so many of the newest intervals.
+    pub intervals: usize,
+}
+
+/// The rates after a moment, as what was before may be somebody else's fault; all of them without one.
 #[must_use]
-pub fn lasting_errors(rates: &[Rate]) -> Option<f64> {
+pub fn after(rates: &[Rate], moment: Option<f64>) -> &[Rate] {
+    let Some(moment) = moment else { return rates };
+    rates.get(rates.partition_point(|rate| rate.time <= moment)..).unwrap_or_default()
+}
+
+/// The errors of the newest intervals if they last, or `None`.
+#[must_use]
+pub fn lasting_errors(rates: &[Rate]) -> Option<Lasting> {
     let newest = newest(rates, ERRORS_AMONG);
     let mean = |rates: &[Rate]| {
-        rates.iter().map(|rate| rate.value).sum::<f64>() / crate::float(rates.len().max(1))
+        let sum = rates.iter().map(|rate| rate.value).sum::<f64>();
+        Lasting { mean: sum / crate::float(rates.len().max(1)), intervals: rates.len() }
     };
     if newest.iter().filter(|rate| rate.value > 0.0).count() >= ERRORS_IN {
         return Some(mean(newest));
@@ -108,7 +125,8 @@ mod tests {
             (&[9.0, 9.0, 9.0, 0.0, 0.0, 0.0, 0.0], None),
             (&[0.0, 3.0, 0.0, 3.0, 0.0, 3.0], Some(1.5)),
         ] {
-            assert_eq!(lasting_errors(&rates(values)), mean, "{values:?}");
+            let found = lasting_errors(&rates(values)).map(|errors| errors.mean);
+            assert_eq!(found, mean, "{values:?}");
         }
     }
 
@@ -120,8 +138,9 @@ mod tests {
             let rate = |k: u32| Rate { time: f64::from(2 * k), value: value(k) };
             lasting_errors(&(0..=60).map(rate).collect::<Vec<_>>())
         };
-        assert_eq!(errors(&[4, 14, 24]), Some(0.5), "one in five intervals");
-        assert_eq!(errors(&[2, 18, 36]), Some(0.5));
+        let lasting = Some(Lasting { mean: 0.5, intervals: 30 });
+        assert_eq!(errors(&[4, 14, 24]), lasting, "one in five intervals");
+        assert_eq!(errors(&[2, 18, 36]), lasting);
         assert_eq!(errors(&[4, 14, 16]), None);
         assert_eq!(errors(&[20, 22, 24, 26, 28]), None, "all within ten seconds");
         assert_eq!(errors(&[44, 64, 84]), None, "long ago");
@@ -152,6 +171,16 @@ mod tests {
         assert!(!is_silent(&sent, &due, None), "it is open");
         assert!(!is_silent(&sent, &rates(&[5.0, 0.0, 0.0, 0.0]), Some(15.0)), "nothing is due");
         assert!(!is_silent(&rates(&[5.0; 4]), &due, Some(15.0)), "it is sent to");
+    }
+
+    #[test]
+    fn what_was_before_a_moment_counts_only_without_one() {
+        let all = rates(&[1.0, 2.0, 3.0]);
+        for (moment, count) in
+            [(None, 3), (Some(0.0), 3), (Some(10.0), 2), (Some(29.0), 1), (Some(30.0), 0)]
+        {
+            assert_eq!(after(&all, moment).len(), count, "{moment:?}");
+        }
     }
 
     #[test]

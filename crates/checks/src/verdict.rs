@@ -9,7 +9,7 @@ pub const HALF_MIN: usize = 20;
 const WARNING_FACTOR: f64 = 10.0;
 
 /// A change that cannot be judged is a warning all the same, if it is so many times the least one and no value
-/// of one half reaches into the other.
+/// of one half reaches into the other. With one of both it is unknown.
 const CLEAR_FACTOR: f64 = 3.0;
 
 /// What counts as a change.
@@ -120,10 +120,20 @@ impl Comparison {
             _ if self.p_independent > rule.warning_p() || self.least_p <= rule.alarm_p() => {
                 Grade::Ok
             }
-            // No distance at all would have been an alarm: that there is none says nothing.
-            _ if self.d >= 1.0 && self.is_shifted(rule, CLEAR_FACTOR) => Grade::Warning,
-            _ => Grade::Unknown,
+            // No distance at all would have been an alarm: that there is none says nothing. But what follows
+            // itself so closely swings by as much all the time: only what is beyond that is doubtful.
+            _ => match (self.d >= 1.0, self.is_shifted(rule, CLEAR_FACTOR)) {
+                (true, true) => Grade::Warning,
+                (true, false) | (false, true) => Grade::Unknown,
+                (false, false) => Grade::Ok,
+            },
         }
+    }
+
+    /// It has not shifted; what is good and not steady has, but by no more than its own swings may be.
+    #[must_use]
+    pub fn is_steady(&self, rule: &Rule) -> bool {
+        !self.is_shifted(rule, 1.0)
     }
 
     /// The median has shifted by so many times the least change, and in a direction that counts.
@@ -221,6 +231,13 @@ mod tests {
         assert_eq!(ramp(1_000.0, 900.0).grade(&rule()), Grade::Ok, "less than the least change");
         let only_rise = Rule { only_rise: true, ..rule() };
         assert_eq!(to_nothing.grade(&only_rise), Grade::Ok);
+        assert_eq!(ramp(2_450.0, 5_450.0).grade(&rule()), Grade::Warning);
+        // Halves that reach into each other: by so much it may swing, unless it is very much.
+        let overlap = |from, to| Comparison { d: 0.9, ..ramp(from, to) };
+        assert_eq!(overlap(1_000.0, 0.0).grade(&rule()), Grade::Unknown);
+        assert_eq!(overlap(1_000.0, 700.0).grade(&rule()), Grade::Ok);
+        assert!(!overlap(1_000.0, 700.0).is_steady(&rule()));
+        assert!(ramp(1_000.0, 900.0).is_steady(&rule()));
         // Where independent rates would be no evidence either, nothing is missed.
         let near = Comparison { d: 0.3, p_independent: 0.1, ..ramp(1_000.0, 700.0) };
         assert_eq!(near.grade(&rule()), Grade::Ok);

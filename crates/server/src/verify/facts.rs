@@ -50,7 +50,7 @@ pub(super) fn gather(args: &Verify, url: &str, moment: Option<f64>) -> Result<Fa
     let ledger = router.get("/ledger");
     let owners = owners(&router);
     let path = history::path(args.span(unix_now(), moment), names_of_history(args));
-    let history = router.get(&path);
+    let history = history::ask_each_age(&path, |path| router.get(path));
     let canary = (!args.no_canary).then(|| canary::send(&mut router, &ledger, &tiers, &owners));
     router.allow(Duration::from_secs(1));
     let later = settled_ledger(&router);

@@ -3,7 +3,7 @@
 use coco_checks::{
     Grade,
     judge::{Judged, Window, judge, judge_around},
-    levels,
+    levels::{self, Lasting},
     split::{self, Halves},
     verdict::{Comparison, HALF_MIN, Rule, TooFew},
 };
@@ -72,22 +72,26 @@ impl Context<'_> {
         };
         let text = match (&level, &judged.newest) {
             (Some((_, level)), _) => level.clone(),
-            (None, Ok(comparison)) => self.change(&subject, comparison, judged.grade),
+            (None, Ok(comparison)) => self.change(&subject, comparison, &judged),
             (None, Err(few)) => format!("{subject}: {}", self.too_few(*few)),
         };
         let level = level.map(|(_, level)| level);
         Finding { name: series.name.clone(), grade, judged, level, text, halves }
     }
 
-    /// What is wrong with the newest rates.
+    /// What is wrong with the newest rates, of which only those after the moment count.
     fn level(&self, series: &Series, subject: &str) -> Option<(Grade, String)> {
         let rates = &series.rates.rates;
         match self.args.what {
             What::Errors => {
-                let rate = levels::lasting_errors(rates)?;
-                Some((Grade::Critical, format!("{subject} last, {}/s now", figure(rate))))
+                let Lasting { mean, intervals } =
+                    levels::lasting_errors(levels::after(rates, self.moment))?;
+                let (mean, time) = (figure(mean), span(float(intervals) * self.window.step));
+                Some((Grade::Critical, format!("{subject} last, {mean}/s in the mean of {time}")))
             }
-            What::Send => is_silent(series).then(|| (Grade::Critical, silence(subject))),
+            What::Send => {
+                is_silent(series, self.moment).then(|| (Grade::Critical, silence(subject)))
+            }
             What::Shed => {
                 let start = self.moment.unwrap_or(self.window.end - self.window.length);
                 let share = levels::share(rates, &series.due.as_ref()?.rates, start)?;
@@ -98,7 +102,8 @@ impl Context<'_> {
         }
     }
 
-    fn change(&self, subject: &str, c: &Comparison, grade: Grade) -> String {
+    fn change(&self, subject: &str, c: &Comparison, judged: &Judged) -> String {
+        let grade = judged.grade;
         let figures = format!("(D={:.2} p={} n={}+{})", c.d, probability(c.p), c.n1, c.n2);
         let (alone, moved) = (c.grade(&self.rule), moved(c, &self.rule));
         // Not by its probability, but as there was none that could have told.
@@ -115,7 +120,10 @@ impl Context<'_> {
             _ => {}
         }
         let doubt = match grade {
-            Grade::Unknown => ", and there is too little before to confirm it",
+            Grade::Unknown if judged.too_few_before => {
+                ", and there is too little before to confirm it"
+            }
+            Grade::Unknown => ", and what was just before cannot confirm it: a trend",
             grade if grade < alone => ", not confirmed yet",
             _ => "",
         };
@@ -124,7 +132,7 @@ impl Context<'_> {
 
     /// Why a half has too few rates.
     fn too_few(&self, TooFew { n1, n2 }: TooFew) -> String {
-        let needed = self.window.step * 2.0 * half_min();
+        let needed = self.window.step * 2.0 * float(HALF_MIN);
         let counts = format!("{n1}+{n2} rates, {HALF_MIN}+{HALF_MIN} are needed");
         match self.restarted {
             _ if self.window.length < needed => format!(
@@ -141,22 +149,26 @@ impl Context<'_> {
 
 /// How the median has moved, in words.
 pub(in crate::ks) fn moved(c: &Comparison, rule: &Rule) -> String {
+    let is_good = c.grade(rule) == Grade::Ok;
     match c.change() {
-        _ if c.grade(rule) == Grade::Ok => "steady".to_owned(),
+        _ if is_good && c.is_steady(rule) => "steady".to_owned(),
+        _ if is_good => "shows no change that could be told from its own swings".to_owned(),
         change if change.is_infinite() => format!("rose from 0 to {}/s", figure(c.after)),
         change if change < 0.0 => format!("fell {:.0}%", -change * 100.0),
         change => format!("rose {:.0}%", change * 100.0),
     }
 }
 
-fn half_min() -> f64 {
-    u32::try_from(HALF_MIN).map_or(f64::MAX, f64::from)
+fn float(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
 }
 
-/// Nothing is sent of what is due.
-pub(super) fn is_silent(series: &Series) -> bool {
-    let Series { rates, due, closed_since, .. } = series;
-    due.as_ref().is_some_and(|due| levels::is_silent(&rates.rates, &due.rates, *closed_since))
+/// Nothing is sent of what is due; of what became due after the moment, if there is one.
+pub(super) fn is_silent(series: &Series, moment: Option<f64>) -> bool {
+    let Series { rates, all, due, closed_since, .. } = series;
+    // A canary that was given up would hide a sample that was sent.
+    let sent = levels::after(&all.as_ref().unwrap_or(rates).rates, moment);
+    due.as_ref().is_some_and(|due| levels::is_silent(sent, &due.rates, *closed_since))
 }
 
 pub(super) fn silence(subject: &str) -> String {

@@ -73,7 +73,7 @@ impl Findings {
             let old = Self::unknown(format!("the newest number is {} old", span(age)));
             return Self { from: data.from, interval: data.interval, ..old };
         }
-        let (rule, what) = (rule(args, scope.tested), args.what.as_str());
+        let rule = rule(args, scope.tested);
         // What cannot be there is not waited for: a router that measures often keeps less than an hour.
         let length = options.window.0.as_secs_f64().min(data.kept.unwrap_or(f64::MAX));
         let window = Window { end: data.newest, length, step: data.interval };
@@ -84,7 +84,7 @@ impl Findings {
         let restart = resets.chain(data.started).fold(f64::NEG_INFINITY, f64::max);
         findings.restarted = (now - restart < length)
             .then(|| format!("restarted {} ago", span((now - restart).max(0.0))));
-        findings.general.extend(trouble(&data, what, options.target.as_deref()));
+        findings.general.extend(trouble(args, &data, scope.moment));
         let restarted = &findings.restarted;
         let context = Context { args, data: &data, rule, window, moment: scope.moment, restarted };
         findings.series = data.series.iter().map(|series| context.finding(series)).collect();
@@ -165,12 +165,13 @@ fn too_old(data: &Data) -> Option<f64> {
 }
 
 /// What is wrong beside the series, or keeps them from being judged.
-fn trouble(data: &Data, what: &str, target: Option<&str>) -> Vec<(Grade, String)> {
+fn trouble(args: &Ks, data: &Data, moment: Option<f64>) -> Vec<(Grade, String)> {
+    let (what, target) = (args.what.as_str(), args.options.target.as_deref());
     let mut trouble = Vec::new();
     if let Some(residual) = levels::residual(&data.residual) {
         trouble.push((Grade::Critical, format!("ledger residual is {residual}: Coco lost count")));
     }
-    let silent = data.targets.iter().filter(|series| is_silent(series));
+    let silent = data.targets.iter().filter(|series| is_silent(series, moment));
     trouble
         .extend(silent.map(|series| (Grade::Critical, silence(&format!("send {}", series.name)))));
     if let ([], [gone, ..]) = (&data.series[..], &data.gone[..]) {

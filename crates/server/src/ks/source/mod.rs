@@ -82,6 +82,8 @@ pub(crate) struct Series {
     pub(crate) name: String,
     /// How fast it grew.
     pub(crate) rates: Rates,
+    /// For what is sent: how fast it grew with all canaries, also those that were given up.
+    pub(crate) all: Option<Rates>,
     /// For what is sent: how fast that grew which is due, if that is told.
     pub(crate) due: Option<Rates>,
     /// For a target: since when its state is one in which nothing is sent, if it is now.

@@ -230,6 +230,44 @@ mod tests {
     }
 
     #[test]
+    fn what_went_wrong_before_the_moment_is_not_of_what_came_after() {
+        // What is critical 35 s after the moment, where some intervals have errors, or send nothing.
+        let said = |errors: &[u32], dead: &[u32], state: u32| {
+            let mut history = history(0, steady, |_| 0);
+            let (mut failed, mut due, mut sent) = (0, 0, 0);
+            let (mut errors_sum, mut due_sum, mut sent_sum) = (vec![], vec![], vec![]);
+            for time in (0..=1200).step_by(10) {
+                failed += u32::from(errors.contains(&time)) * 30;
+                due += 10;
+                sent += if dead.contains(&time) { 0 } else { 10 };
+                errors_sum.push(failed);
+                due_sum.push(due);
+                sent_sum.push(sent);
+            }
+            let states = vec![state; errors_sum.len()];
+            for (name, column) in [
+                ("coco.errors.send.write", errors_sum),
+                ("coco.send.b:1", sent_sum),
+                ("coco.ledger.t.b:1.offered", due_sum),
+                ("coco.target.b:1.state", states),
+            ] {
+                history["series"][name] = json!(column);
+            }
+            let rows = said("", history, None, 1165.0);
+            let bad = rows.into_iter().filter(|(grade, _)| *grade == Some(Grade::Critical));
+            bad.map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        assert_eq!(said(&[1140, 1150, 1160], &[1140, 1150, 1160], 1), [""; 0]);
+        // Down now, and not since the moment only: what becomes due after it counts.
+        let last = "errors send.write last, 3.000/s in the mean of 30s";
+        assert_eq!(said(&[1180, 1190, 1200], &[], 1), [last]);
+        let silent = "send b:1 is silent: nothing is sent of what is due";
+        let dead: Vec<u32> = (1100..=1200).collect();
+        assert_eq!(said(&[], &dead, 4), [silent]);
+        assert_eq!(said(&[], &dead[..65], 4), [""; 0]);
+    }
+
+    #[test]
     fn a_new_process_needs_what_the_old_one_counted() {
         let rows = said("", history(800, steady, |_| 0), None, 800.0);
         assert_eq!(rows.len(), 2, "{rows:?}");

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use anyhow::bail;
 use coco_checks::{
@@ -33,22 +33,39 @@ pub(super) fn read(what: What, options: &Options) -> anyhow::Result<Data> {
     let levels = Duration::from_secs_f64(levels::SPAN);
     let asked = window.saturating_mul(3).div_f64(2.0).max(levels).min(SPAN);
     let router = router(&options.host)?;
-    let url = format!("{router}{}", path(asked, names(what, options)));
-    let json = ask::json(&url).map_err(|error| {
+    let get = |path: &str| ask::json(&format!("{router}{path}"));
+    let path_asked = path(asked, names(what, options));
+    let json = ask_each_age(&path_asked, get).map_err(|error| {
         let is_older = error.chain().any(|cause| cause.to_string().contains("answered 404"));
         if is_older { error.context("no history; for a Coco 1.x say --source") } else { error }
     })?;
-    let mut data = Data { from: url, ..data(&json, what, options)? };
+    let mut data = Data { from: format!("{router}{path_asked}"), ..data(&json, what, options)? };
     if options.target.is_some() && data.series.is_empty() && data.gone.is_empty() {
-        let all = ask::json(&format!("{router}{}", path(asked, vec!["coco.send.*".to_owned()])))?;
+        let all = ask_each_age(&path(asked, vec!["coco.send.*".to_owned()]), get)?;
         data.known = Readings::read(&all)?.targets();
     }
     Ok(data)
 }
 
+/// Has what stands still told once. An older Coco refuses this.
+const STILL: &str = "&still=once";
+
+/// Gets what [`path`] asks for, from an older Coco too.
+pub(crate) fn ask_each_age<E: Display>(
+    path: &str,
+    get: impl Fn(&str) -> Result<Value, E>,
+) -> Result<Value, E> {
+    match get(path) {
+        Err(why) if format!("{why:#}").contains("unknown parameter `still`") => {
+            get(&path.replacen(STILL, "", 1))
+        }
+        answer => answer,
+    }
+}
+
 /// What to ask a router for.
 pub(crate) fn path(window: Duration, names: Vec<String>) -> String {
-    let mut path = format!("/debug/history?window={}ms&still=once", window.as_millis());
+    let mut path = format!("/debug/history?window={}ms{STILL}", window.as_millis());
     for name in names {
         path.push_str(&format!("&name={}", utf8_percent_encode(&name, PLAIN)));
     }
@@ -72,6 +89,9 @@ pub(crate) fn names(what: What, options: &Options) -> Vec<String> {
         format!("coco.canaries.{targets}"),
         format!("coco.target.{targets}.state"),
     ];
+    if what != What::Shed {
+        names.extend(UNFIT.map(|fate| format!("coco.ledger.*.{targets}.{fate}")));
+    }
     match (what, target) {
         (What::Send, _) => {}
         (What::Shed, _) => names.push(format!("coco.ledger.*.{targets}.shed_*")),
@@ -80,6 +100,9 @@ pub(crate) fn names(what: What, options: &Options) -> Vec<String> {
     }
     names
 }
+
+/// The fates of what no target could ever be sent.
+const UNFIT: [&str; 2] = ["shed_bad_name", "shed_oversize"];
 
 /// Reads the answer.
 pub(crate) fn data(json: &Value, what: What, options: &Options) -> anyhow::Result<Data> {
@@ -148,30 +171,34 @@ impl Readings {
     fn series(&self, of: What, options: &Options) -> Vec<Series> {
         let offered = self.by_target(|fate| fate == "offered");
         let shed = self.by_target(|fate| fate.starts_with("shed_"));
+        let unfit = self.by_target(|fate| UNFIT.contains(&fate));
         // What falls to a target; all that was accepted if it is not told of any.
         let due = |name: &str| match offered.is_empty() {
             true => self.columns.get("filter.accepted"),
             false => offered.get(name),
         };
         let series = self.shown(of, options).0.into_iter().filter_map(|(name, values)| {
-            let without = |values: &Column| self.without_canaries(&name, values);
-            let (values, due) = match of {
-                What::Errors => (values.clone(), None),
-                What::Send => (without(values), due(&name).map(without)),
+            let canaries = self.columns.get(&format!("canaries.{name}"));
+            // They are asked for, and no traffic.
+            let without = |values: &Column| self.less(values, canaries);
+            let fit = |due: &Column| self.less(&without(due), unfit.get(name.as_str()));
+            let (values, due, all) = match of {
+                What::Errors => (values.clone(), None, None),
+                What::Send => (without(values), due(&name).map(fit), Some(self.rates(values))),
                 // A Coco of an older version does not tell what it sheds of a target.
-                What::Shed => (shed.get(name.as_str())?.clone(), due(&name).map(without)),
+                What::Shed => (shed.get(name.as_str())?.clone(), due(&name).map(without), None),
             };
             let closed_since = self.closed_since(&name);
             let (rates, due) = (self.rates(&values), due.map(|due| self.rates(&due)));
-            Some(Series { name, rates, due, closed_since })
+            Some(Series { name, rates, all, due, closed_since })
         });
         series.collect()
     }
 
     /// Since when the state of a target is one in which nothing is sent to it, if it is now.
     fn closed_since(&self, target: &str) -> Option<f64> {
-        /// Connecting, down and suspect.
-        const CLOSED: [f64; 3] = [0.0, 4.0, 5.0];
+        /// Connecting and down. One that is suspect for its probe is sent to.
+        const CLOSED: [f64; 2] = [0.0, 4.0];
         let states = self.columns.get(&format!("target.{target}.state"))?;
         let newest = self.times.iter().zip(states).rev();
         let closed = newest.take_while(|(_, state)| state.is_some_and(|s| CLOSED.contains(&s)));
@@ -192,22 +219,20 @@ impl Readings {
             .partition(|(name, values)| !self.is_gone(name, values))
     }
 
-    /// What a target was given or sent but for canaries: these are asked for, and no traffic. One that
-    /// waits is counted before it is sent, so what is left never goes back.
-    fn without_canaries(&self, target: &str, values: &Column) -> Column {
-        let Some(canaries) = self.columns.get(&format!("canaries.{target}")) else {
-            return values.clone();
-        };
+    /// What a target was given or sent but for some of it. What is sent was counted before, so what is left
+    /// never goes back.
+    fn less(&self, values: &Column, some: Option<&Column>) -> Column {
+        let Some(some) = some else { return values.clone() };
         let mut last = None;
-        let left = |((&time, value), canaries): ((&f64, &Option<f64>), &Option<f64>)| {
+        let left = |((&time, value), some): ((&f64, &Option<f64>), &Option<f64>)| {
             let (value, life) = ((*value)?, self.life(time));
             let went_on = last.filter(|(had, before, _)| *had == life && *before <= value);
             let least = went_on.map_or(0.0, |(_, _, left)| left);
-            let left = (value - canaries.unwrap_or_default()).max(least);
+            let left = (value - some.unwrap_or_default()).max(least);
             last = Some((life, value, left));
             Some(left)
         };
-        self.times.iter().zip(values).zip(canaries).map(left).collect()
+        self.times.iter().zip(values).zip(some).map(left).collect()
     }
 
     fn rates(&self, values: &[Option<f64>]) -> Rates {

@@ -101,7 +101,9 @@ fn a_target_is_closed_for_as_long_as_its_newest_states_say_so() {
         data(&json, What::Send, &options("")).unwrap().series[0].closed_since
     };
     for (states, closed_since) in [
-        (json!([1, 1, 5, 4, 4]), Some(20.0)),
+        (json!([1, 1, 5, 4, 4]), Some(30.0)),
+        // It is probed, and sent to.
+        (json!([4, 4, 4, 5, 5]), None),
         (json!([0, 0, 0, 0, 0]), Some(0.0)),
         (json!([null, null, null, null, 0]), Some(40.0)),
         (json!([4, 4, 4, 4, 2]), None),
@@ -171,6 +173,68 @@ fn only_a_closed_target_with_something_due_is_silent() {
             assert_eq!(found, wanted, "{what_it_is}: {what:?}");
         }
     }
+}
+
+#[test]
+fn what_can_never_be_sent_is_not_due() {
+    let grade = |unfit: &str| {
+        let name = format!("coco.ledger.t.a:1.{unfit}");
+        let json = json!({
+            "interval": 10, "now": 61.0, "times": [0, 10, 20, 30, 40, 50, 60],
+            "series": {
+                "coco.send.a:1": [3, 3, 3, 3, 3, 3, 3], "coco.target.a:1.state": [2, 2, 2, 2, 2, 2, 2],
+                "coco.ledger.t.a:1.offered": [3, 4, 4, 5, 5, 6, 6], name: [0, 1, 1, 2, 2, 3, 3],
+            },
+        });
+        let args = Ks { what: What::Send, options: options("") };
+        Findings::of(&args, data(&json, What::Send, &args.options).unwrap()).grade()
+    };
+    assert_eq!(grade("shed_bad_name"), Grade::Unknown, "too little history");
+    assert_eq!(grade("shed_oversize"), Grade::Unknown, "too little history");
+    assert_eq!(grade("shed_queue_full"), Grade::Critical);
+    for what in [What::Send, What::Errors] {
+        let asked = names(what, &options(""));
+        assert!(asked.contains(&"coco.ledger.*.*.shed_bad_name".to_owned()), "{asked:?}");
+    }
+}
+
+#[test]
+fn canaries_that_were_given_up_do_not_make_a_target_silent() {
+    let json = json!({
+        "interval": 10, "now": 61.0, "times": [0, 10, 20, 30, 40, 50, 60],
+        "series": {
+            // Of nine that it was to get before, none was sent.
+            "coco.send.a:1": [0, 0, 1, 2, 3, 4, 5], "coco.canaries.a:1": [9, 9, 9, 9, 9, 9, 9],
+            "coco.ledger.t.a:1.offered": [9, 10, 11, 12, 13, 14, 15],
+        },
+    });
+    let args = Ks { what: What::Send, options: options("") };
+    let found = Findings::of(&args, data(&json, What::Send, &args.options).unwrap());
+    assert_eq!(found.grade(), Grade::Unknown, "{found:?}");
+}
+
+#[test]
+fn an_older_router_is_asked_in_its_own_way() {
+    let path = path(Duration::from_secs(60), vec!["coco.send.*".to_owned()]);
+    let older = |path: &str| match path.contains("still") {
+        true => Err("answered 400 Bad Request: unknown parameter `still`; known: name, window"),
+        false => Ok(json!(path)),
+    };
+    let answer = ask_each_age(&path, older).unwrap();
+    assert_eq!(answer, "/debug/history?window=60000ms&name=coco.send.*");
+    assert_eq!(ask_each_age(&path, |path| Ok::<_, String>(json!(path))).unwrap(), path);
+    let asked = std::cell::Cell::new(0);
+    let bad = ask_each_age(&path, |_| {
+        asked.set(asked.get() + 1);
+        Err("answered 503")
+    });
+    assert_eq!((bad, asked.get()), (Err("answered 503"), 1));
+    // As it is told with what it was asked.
+    let told = |path: &str| match older(path) {
+        Err(why) => Err(anyhow::anyhow!(why).context("GET /debug/history")),
+        Ok(json) => Ok(json),
+    };
+    assert!(ask_each_age(&path, told).is_ok());
 }
 
 #[test]
