@@ -132,8 +132,14 @@ fn variants_of_the_chart_are_valid_and_unknown_settings_are_refused() {
     {
         refusal(&[unknown]);
     }
-    let twice = refusal(&["extraConfig=[fetch]\nbind = \"127.0.0.1:1\"\n[spool]\nsize = \"1TiB\""]);
-    assert!(twice.contains("extraConfig has [spool], which the chart has already"), "{twice}");
+    for section in ["[spool]", "[ spool ]", "[spool.x]", "[ spool . x ]"] {
+        let more =
+            format!("extraConfig=[fetch]\nbind = \"127.0.0.1:1\"\n {section}\nsize = \"1TiB\"");
+        let twice = refusal(&[&more]);
+        let why = format!("extraConfig has {section}, which the chart has already");
+        assert!(twice.contains(&why), "{twice}");
+    }
+    objects(&render(&["extraConfig=[spools]\n# [spool]"]));
 }
 
 /// The setting of a spool of this size in this volume, text also where it looks like a number.
@@ -143,8 +149,11 @@ fn spool(size: &str, volume: &str) -> String {
 
 #[test]
 fn a_spool_that_may_outgrow_its_volume_is_refused_when_it_is_rendered() {
-    let set = |volume, size| {
-        format!("set spool.volume to {volume}Mi or more, or spool.size to {size}MiB or less")
+    let set = |volume, size| match size {
+        0 => format!("set spool.volume to {volume}Mi or more\n"),
+        _ => {
+            format!("set spool.volume to {volume}Mi or more, or spool.size to {size}MiB or less\n")
+        }
     };
     for (size, volume, least, most) in [
         ("20GiB", "12Gi", 21_558, 11_673),
@@ -177,9 +186,9 @@ fn a_spool_that_may_outgrow_its_volume_is_refused_when_it_is_rendered() {
         ("10GB", "+10.6G"),
         ("1PiB", "1.1Pi"),
         ("1PiB", "1Ei"),
-        ("95KB", "100k"),
-        ("972KiB", "1024Ki"),
-        ("95B", "100"),
+        ("9500KB", "10e6"),
+        ("1024KiB", "1104Ki"),
+        ("1048576B", "1103765"),
     ] {
         render(&[&spool(size, volume)]);
     }
@@ -189,9 +198,15 @@ fn a_spool_that_may_outgrow_its_volume_is_refused_when_it_is_rendered() {
         assert!(said.contains(&what), "{said}");
     }
     let good = fs::read_to_string(config(&[]).path()).unwrap();
-    for size in ["", "ten", "10240", "12G", "12Gi", "1.5GiB", "12 GiB", "1TB", "-1GiB"] {
-        let said = refusal(&[&spool(size, "12Gi")]);
-        let what = format!("spool.size is {size:?}, which Coco does not understand: give a whole");
+    let strange = ["", "ten", "10240", "12G", "12Gi", "1.5GiB", "12 GiB", "1TB", "-1GiB"];
+    let strange = strange.map(|size| {
+        (size, format!("spool.size is {size:?}, which Coco does not understand: give a whole"))
+    });
+    let extreme = ["0B", "95B", "1048575B", "1023KiB", "2PiB", "1125899906842625B"];
+    let extreme =
+        extreme.map(|size| (size, format!("size is {size}, and Coco takes 1MiB to 1PiB")));
+    for (size, what) in strange.into_iter().chain(extreme) {
+        let said = refusal(&[&spool(size, "3Pi")]);
         assert!(said.contains(&what), "{said}");
         // Nor does Coco understand it.
         let file = tempfile::NamedTempFile::new().unwrap();

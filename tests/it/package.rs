@@ -230,36 +230,66 @@ fn started_by_its_sockets(site: &Service) {
 #[test]
 fn a_process_that_took_over_is_stopped_as_gently_as_one_that_systemd_started() {
     let service = Service::new(&[("coco", &package(Some(1)))]);
+    let machine = &service.machine;
     service.install("coco");
-    for round in 1..=8 {
+    let (lines, lists) =
+        machine.inside(|| (Marks::of_lines(2, SAMPLES_MAX), Marks::of_lists(2, SAMPLES_MAX)));
+    service.configure(&config(&lines, &lists));
+    machine.succeed(&["systemctl", "restart", "coco"]);
+    let mut sent = 0;
+    for round in 1..=16 {
         service.wait_until_ready();
-        service.machine.succeed(&["/usr/lib/coco/hand-over"]);
-        service.machine.succeed(&["systemctl", "stop", "coco"]);
+        let client = send_lines(&service, &mut sent);
+        if round % 2 == 0 {
+            machine.succeed(&["/usr/lib/coco/hand-over"]);
+        } else {
+            // In the middle of it, sooner or later.
+            machine.succeed(&["systemctl", "kill", "--kill-whom=main", "--signal=USR2", "coco"]);
+            let processes = "/sys/fs/cgroup/system.slice/coco.service/cgroup.procs";
+            let processes = machine.path(processes);
+            wait_until("the new process", SOON, || {
+                fs::read_to_string(&processes).is_ok_and(|text| text.lines().count() > 1)
+            });
+        }
+        machine.succeed(&["systemctl", "stop", "coco"]);
+        drop(client);
         let state = [service.show("ActiveState"), service.show("Result")];
         assert_eq!(state, ["inactive", "success"], "{round}: {}", service.journal());
+        // That of the start of the package, too.
         wait_until("its last words", SOON, || {
-            service.journal().matches(" stopped residual=0 ").count() == round
+            service.journal().matches(" stopped residual=0 ").count() == round + 1
         });
-        service.machine.succeed(&["systemctl", "start", "coco"]);
+        machine.succeed(&["systemctl", "start", "coco"]);
     }
-    // One that never gets ready is no child of systemd either, and ends with it.
-    let machine = &service.machine;
-    machine.succeed(&["mv", "/usr/bin/coco", "/usr/bin/coco.good"]);
-    machine.succeed(&["sh", "-c", "printf '#!/bin/sh\\nexec sleep 600\\n' > /usr/bin/coco"]);
-    machine.succeed(&["chmod", "755", "/usr/bin/coco"]);
-    machine.succeed(&["systemctl", "kill", "--kill-whom=main", "--signal=USR2", "coco"]);
-    let is_there = || machine.run(&["pgrep", "-x", "sleep"]).status.success();
-    wait_until("the new process", SOON, is_there);
-    machine.succeed(&["systemctl", "stop", "coco"]);
-    assert_eq!(service.show("Result"), "success", "{}", service.journal());
-    assert!(!is_there(), "it is left");
-    machine.succeed(&["mv", "-f", "/usr/bin/coco.good", "/usr/bin/coco"]);
-    machine.succeed(&["systemctl", "start", "coco"]);
+    wait_until("the last lines", SOON, || lines.arrived() >= sent);
+    lines.assert_once_each(sent);
+    let journal = service.journal();
+    assert!(!journal.contains("SIGKILL"), "{journal}");
     service.wait_until_ready();
     // Nobody is left to be asked when it has ended by itself.
-    service.machine.succeed(&["kill", "-KILL", &service.main().to_string()]);
+    machine.succeed(&["kill", "-KILL", &service.main().to_string()]);
     wait_until("another start", SOON, || service.show("NRestarts") == "1");
     service.wait_until_ready();
+    // Nor has the shell that asks anything to complain of.
+    let said = machine.run(&["journalctl", "--quiet", "-o", "cat", "-u", "coco", "-t", "sh"]);
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "");
+}
+
+/// Sends some numbered lines more, and returns when they are read; their client, which stays.
+fn send_lines(service: &Service, sent: &mut usize) -> TcpStream {
+    const COUNT: usize = 2_000;
+    let lines: String =
+        (*sent..*sent + COUNT).map(|n| format!("web{}.load {n} 1700000000\n", n % 97)).collect();
+    *sent += COUNT;
+    let client = service.machine.inside(|| {
+        let mut client = TcpStream::connect(LINES).unwrap();
+        client.write_all(lines.as_bytes()).unwrap();
+        client
+    });
+    wait_until("the lines to be read", SOON, || {
+        service.ledger().samples("decoded") >= u64::try_from(COUNT).unwrap()
+    });
+    client
 }
 
 #[test]

@@ -226,13 +226,14 @@ case "$*" in
   "stop coco.socket coco")
     kill -TERM "$MAINPID"
     while s=$(sed 's/.*) //; s/ .*//' "/proc/$MAINPID/stat" 2> /dev/null) && [ "$s" != Z ]; do sleep 0.05; done ;;
+  "show --value --property InvocationID coco") echo the-last ;;
   "kill --kill-whom=main --signal=USR2 coco") kill -USR2 "$MAINPID" ;;
   *) echo "systemctl: $*?" >&2; exit 1 ;;
 esac
 "#;
     const JOURNALCTL: &str = r#"#!/bin/sh
 case "$*" in
-  "-u coco" | "-u coco --since -10min") cat "$JOURNAL" ;;
+  "-u coco" | "_SYSTEMD_INVOCATION_ID=the-last") cat "$JOURNAL" ;;
   *) echo "journalctl: $*?" >&2; exit 1 ;;
 esac
 "#;

@@ -32,22 +32,26 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- mulf (float64 $number) (get $units (trimPrefix $number .)) -}}
 {{- end }}
 
-{{/* Fails where the spool may become larger than what a file system has of its volume: 95 % of one of a GiB or more.
+{{/* Fails where Coco does not take the size of the spool, or it may become larger than what a file system has of its volume: 95 % of one of a GiB or more.
 An emptyDir that holds more than its limit takes the pod with it. */}}
 {{- define "coco.fits" -}}
 {{- $size := include "coco.bytes" (.size | default "") | float64 -}}
+{{- if or (lt $size 1048576.0) (gt $size 1125899906842624.0) -}}
+{{- fail (printf "spool.size is %s, and Coco takes 1MiB to 1PiB" .size) -}}
+{{- end -}}
 {{- $volume := include "coco.quantity" (.volume | default "") | float64 -}}
 {{- if gt $size (mulf $volume 0.95) -}}
 {{- $most := divf (mulf $volume 0.95) 1048576 | floor | int64 -}}
 {{- $least := divf $size 0.95 1048576 | ceil | int64 -}}
-{{- fail (printf "spool.size is %s, and spool.volume %s, of which a file system leaves 95 %%: set spool.volume to %dMi or more, or spool.size to %dMiB or less" .size .volume $least $most) -}}
+{{- $or := ternary (printf ", or spool.size to %dMiB or less" $most) "" (gt $most 0) -}}
+{{- fail (printf "spool.size is %s, and spool.volume %s, of which a file system leaves 95 %%: set spool.volume to %dMi or more%s" .size .volume $least $or) -}}
 {{- end -}}
 {{- end }}
 
 {{/* coco.toml. */}}
 {{- define "coco.config" -}}
 {{- include "coco.fits" .Values.spool -}}
-{{- with regexFind "(?m)^[ \t]*\\[(listen|graphite|spool|api|limits)\\]" .Values.extraConfig -}}
+{{- with regexFind "(?m)^[ \t]*\\[\\s*(listen|graphite|spool|api|limits)\\s*([.][^]\n]*)?\\]" .Values.extraConfig -}}
 {{- fail (printf "extraConfig has %s, which the chart has already: Coco would not start. Only other sections go there" (trim .)) -}}
 {{- end -}}
 [listen]
