@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fs,
     net::SocketAddr,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -16,7 +16,7 @@ use coco_tests::{
     package::package,
     page::{Block, Kind, blocks},
     port::free_port,
-    process::{folder, program},
+    process::{folder, program, write_program},
     service::Service,
     sink::LineSink,
     wait::{SOON, wait_for, wait_until},
@@ -244,8 +244,7 @@ esac
     symlink(fs::canonicalize(binary()).unwrap(), bin.join("coco")).unwrap();
     for (name, text) in [("systemctl", SYSTEMCTL), ("journalctl", JOURNALCTL), ("runuser", RUNUSER)]
     {
-        fs::write(bin.join(name), text).unwrap();
-        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&bin.join(name), text);
     }
     for (name, package) in [("jq", "jq"), ("curl", "curl"), ("nc", "netcat-openbsd")] {
         program(name, package);

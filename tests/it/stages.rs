@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -20,7 +20,7 @@ use coco_tests::{
     marks::Marks,
     page::{Kind, blocks},
     port::free_port,
-    process::{Signal, folder, program},
+    process::{Signal, folder, program, write_program},
     wait::{SOON, wait_until},
 };
 use tempfile::TempDir;
@@ -262,11 +262,6 @@ fn version_of(program: &Path) -> String {
     let output = Command::new(program).arg("--version").output().expect("it starts");
     let text = String::from_utf8(output.stdout).unwrap();
     text.trim().strip_prefix("coco ").expect("coco VERSION").to_owned()
-}
-
-fn write_program(file: &Path, text: &str) {
-    fs::write(file, text).unwrap();
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

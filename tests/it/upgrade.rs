@@ -2,7 +2,7 @@ use std::{
     env, fs,
     io::{Read, Write},
     net::{TcpStream, UdpSocket},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::symlink,
     path::Path,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use coco_tests::{
     flood::Flood,
     marks::Marks,
     port::{free_port, udp_sockets},
-    process::{Signal, folder},
+    process::{Signal, copy_program, folder, write_program},
     sink::LineSink,
     wait::{SOON, wait_for, wait_until},
 };
@@ -199,11 +199,8 @@ fn a_bad_configuration_in_the_new_process_changes_nothing() {
 fn replace(program: &Path, script: Option<&str>) {
     let new = program.with_extension("new");
     match script {
-        Some(script) => {
-            fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
-            fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        None => drop(fs::copy(coco::binary(), &new).unwrap()),
+        Some(script) => write_program(&new, &format!("#!/bin/sh\n{script}\n")),
+        None => copy_program(coco::binary(), &new),
     }
     fs::rename(new, program).unwrap();
 }

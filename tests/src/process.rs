@@ -1,10 +1,10 @@
 //! A child process whose output is kept and which never outlives its handle.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, ErrorKind, Read},
     os::unix::process::{CommandExt, ExitStatusExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -186,6 +186,20 @@ pub fn program(name: &str, package: &str) -> PathBuf {
     folders.map(|folder| folder.join(name)).find(|file| file.is_file()).unwrap_or_else(|| {
         panic!("this test needs {name}: install it with `apt-get install {package}` or run ./test")
     })
+}
+
+/// Makes a program of a text.
+pub fn write_program(file: &Path, text: &str) {
+    let written = file.with_extension("text");
+    fs::write(&written, text).unwrap_or_else(|error| panic!("{}: {error}", written.display()));
+    copy_program(&written, file);
+}
+
+/// Copies a program. Not by this process: what a test beside this one starts meanwhile has its open files for a
+/// moment, and a program that is open for writing does not start.
+pub fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("install").args(["-m", "755"]).arg(from).arg(to).status();
+    assert!(status.expect("Debian has install").success(), "{} cannot be made", to.display());
 }
 
 fn keep(
