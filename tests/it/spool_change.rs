@@ -115,6 +115,7 @@ fn what_is_on_disk_in_another_protocol_than_its_tier_has_now_stays_there() {
     receiver.recv(&mut [0; 2048]).unwrap();
     let ended = coco.stop();
     assert_eq!((ended.ledger.of_all("sent"), ended.ledger.shed_in_all()), (1, 0));
+    assert_eq!(ended.ledger.of_all("spooled"), COUNT as u64);
     assert_kept(dir.path(), "g", "a");
 
     // By hand: nothing that its tier does not take is moved.
@@ -130,6 +131,24 @@ fn what_is_on_disk_in_another_protocol_than_its_tier_has_now_stays_there() {
     // The protocol of before gives all of it.
     let sink = LineSink::start_on(port);
     let coco = Coco::start(&before);
+    wait_until("all lines", SOON, || sink.count() == COUNT);
+    wait_for_spooled(&coco, 0);
+    assert_eq!(coco.stop().ledger.shed_in_all(), 0);
+}
+
+#[test]
+fn what_is_on_disk_for_a_tier_that_does_not_spool_now_is_told_of_and_goes_when_it_does() {
+    let (dir, port) = (folder(), free_port());
+    let spools = tier("g", "graphite", "a", port);
+    let blocks = spools.replace("protocol", "on_full = \"block\"\nprotocol");
+    let with = |tier: &str| config(&spool_in(dir.path()), tier);
+    with_lines_on_disk(&with(&spools)).stop();
+    let sink = LineSink::start_on(port);
+    let coco = Coco::start(&with(&blocks));
+    let is_said = || coco.log().contains("for a target whose tier does not spool now");
+    wait_until("word of it", SOON, is_said);
+    assert!(!coco.log().contains("for a target that is in no tier"), "{}", coco.log());
+    coco.reload(&with(&spools));
     wait_until("all lines", SOON, || sink.count() == COUNT);
     wait_for_spooled(&coco, 0);
     assert_eq!(coco.stop().ledger.shed_in_all(), 0);

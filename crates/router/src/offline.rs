@@ -18,7 +18,7 @@ use crate::{
     routes::{Routes, Tier},
     target::{
         Shed,
-        record::{Payloads, chunk_of, is_for},
+        record::{Payloads, chunk_of, is_for, is_of_another},
     },
     telemetry::Registry,
 };
@@ -36,6 +36,9 @@ pub struct Rerouted {
     /// Samples that its tier does not take, as it speaks another protocol, and what is behind them: they stay as
     /// they are.
     pub left: u64,
+    /// Of those left: by the id of their owner, which has samples of another protocol on disk. Behind these nobody
+    /// would read them.
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// It was not done, or not to its end; what was not moved is where it was.
@@ -99,8 +102,10 @@ pub fn reroute(
     if work.is_barred {
         let own = work.done.moved.get(name.target()).copied().unwrap_or(0);
         work.done.left = from.held().samples.saturating_sub(own);
+    } else {
+        work.done.left = work.done.refused.values().sum();
     }
-    for spool in work.spools.into_values() {
+    for spool in work.spools.into_values().flatten() {
         spool.close().1.map_err(RerouteError::Close)?;
     }
     from.close().1.map_err(RerouteError::Close)?;
@@ -121,8 +126,8 @@ struct Work<'a> {
     routes: &'a Routes,
     tier: &'a Tier,
     name: &'a Name,
-    /// Those of the owners, by slot.
-    spools: HashMap<usize, Spool<OsDisk>>,
+    /// Those of the owners, by slot; `None` is one that begins with samples of another protocol.
+    spools: HashMap<usize, Option<Spool<OsDisk>>>,
     /// A record of another protocol comes next.
     is_barred: bool,
     done: Rerouted,
@@ -157,14 +162,15 @@ impl Work<'_> {
         for (reason, samples) in sorter.shed {
             *self.done.shed.entry(reason.as_str()).or_default() += samples;
         }
-        if !from.sync() || !self.spools.values_mut().all(Spool::sync) {
+        if !from.sync() || !self.spools.values_mut().flatten().all(Spool::sync) {
             return Err(RerouteError::Sync);
         }
         from.ack(to);
         Ok(Some(taken))
     }
 
-    /// Appends what falls to the owner in a slot to its spool, which may be the one that it comes from.
+    /// Appends what falls to the owner in a slot to its spool, which may be the one that it comes from. That has it
+    /// too if the owner's cannot be used.
     fn give(
         &mut self,
         from: &mut Spool<OsDisk>,
@@ -178,15 +184,22 @@ impl Work<'_> {
         payloads.push(chunk, self.tier.protocol);
         let records = payloads.records(self.routes.epoch);
         let spool = match self.spools.entry(slot) {
-            _ if id == self.name.target() => from,
-            Entry::Occupied(open) => open.into_mut(),
+            _ if id == self.name.target() => Some(&mut *from),
+            Entry::Occupied(open) => open.into_mut().as_mut(),
             Entry::Vacant(place) => {
                 let name = Name::new(&self.tier.name, id)?;
-                place.insert(self.root.spool(&name, CONFIG, now())?)
+                let mut spool = self.root.spool(&name, CONFIG, now())?;
+                let takes = !is_of_another(&mut spool, self.tier.protocol);
+                place.insert(takes.then_some(spool)).as_mut()
             }
         };
+        let done = &mut self.done;
+        let (spool, count) = match spool {
+            Some(spool) => (spool, &mut done.moved),
+            None => (from, &mut done.refused),
+        };
         spool.append(now(), &records)?;
-        *self.done.moved.entry(id.clone()).or_default() += chunk.samples;
+        *count.entry(id.clone()).or_default() += chunk.samples;
         Ok(())
     }
 }

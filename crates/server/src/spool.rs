@@ -223,8 +223,15 @@ fn move_on(
     for (reason, samples) in &done.shed {
         writeln!(out, "{tier}\t{id}\tnobody: {reason}\t{samples}")?;
     }
-    if done.left > 0 {
-        eprintln!("tier {tier:?} speaks another protocol now: {} samples for {id} stay", done.left);
+    for (to, samples) in &done.refused {
+        eprintln!(
+            "what is on disk for {to} is in another protocol than tier {tier:?} speaks now: {samples} samples for it \
+             stay with {id}"
+        );
+    }
+    let barred = done.left.saturating_sub(done.refused.values().sum());
+    if barred > 0 {
+        eprintln!("tier {tier:?} speaks another protocol now: {barred} samples for {id} stay");
     }
     Ok(done.left)
 }

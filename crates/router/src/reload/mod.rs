@@ -28,7 +28,7 @@ use crate::{
     routes::Routes,
     shared::Shared,
     spooler::Leaver,
-    target::Target,
+    target::{Target, spool::Link},
 };
 
 /// Targets and listeners that the ledger has rows for, present and past: some 2 KB each, and more than the
@@ -52,6 +52,12 @@ pub enum ReloadError {
          another name"
     )]
     Spools(String),
+    /// It may be in any.
+    #[error(
+        "{0} goes without its spool, as the log says: to give its tier another protocol, or that of before, takes a \
+         restart"
+    )]
+    Without(String),
     /// The spool is opened once.
     #[error("a change of [spool] takes a restart, but for `replay_rate` and `on_change`")]
     Spool,
@@ -118,7 +124,9 @@ fn compare(shared: &Shared, present: &Plan, plan: &Plan) -> Result<Changes, Relo
     let roll = shared.roll.load();
     // Also one that was taken out and has not got all that it is due.
     if let Some(target) = roll.holders().find(|target| is_on_disk_otherwise(target, plan)) {
-        return Err(ReloadError::Spools(target.plan.label.clone()));
+        let is_without = target.link.as_ref().is_some_and(Link::is_without);
+        let error = if is_without { ReloadError::Without } else { ReloadError::Spools };
+        return Err(error(target.plan.label.clone()));
     }
     let has_ring = |name: &str| present.tiers.iter().any(|tier| tier.name == name);
     if let Some(tier) = plan.ringless.iter().find(|tier| has_ring(&tier.name)) {

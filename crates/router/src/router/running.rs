@@ -160,7 +160,8 @@ async fn flush(
     let roll = shared.roll.load_full();
     for target in roll.holders() {
         // What is down need not be waited for if it can be kept on disk.
-        if target.link.is_some() && !target.is_open().0 {
+        let spools = target.link.as_ref().is_some_and(|link| !link.is_without());
+        if spools && !target.is_open().0 {
             target.queue.set_spooling(true);
         }
         target.queue.close();

@@ -49,7 +49,9 @@ pub(super) fn reroute<D: Disk>(
     }
     let age = from.age(now);
     while let Some((owner, mut chunk)) = from.moving.pending.pop_front() {
-        let entry = owners.iter_mut().find(|entry| Arc::ptr_eq(&entry.target, &owner));
+        // Behind what cannot be sent nobody would read it.
+        let takes = |entry: &&mut Entry<D>| Arc::ptr_eq(&entry.target, &owner) && !entry.is_barred;
+        let entry = owners.iter_mut().find(takes);
         if let Some(entry) = entry {
             let moved = entry.append_for(&from.target, &mut chunk, now, shared);
             entry.pace.join(moved, age);
@@ -73,6 +75,21 @@ pub(super) fn reroute<D: Disk>(
 }
 
 impl<D: Disk> Entry<D> {
+    /// What is left is in another protocol, or behind such: no owner is to wait for it.
+    pub(super) fn is_stuck(&self) -> bool {
+        let has_more = self.target.queue.held().queued > 0 || !self.moving.pending.is_empty();
+        self.is_barred && !has_more
+    }
+
+    /// Ends where it cannot go on.
+    pub(super) fn leave_rest(self, shared: &Shared) {
+        let target = Arc::clone(&self.target);
+        self.close(shared);
+        if let Some(link) = &target.link {
+            link.release();
+        }
+    }
+
     /// Reads what comes next and sorts it; `false` if that cannot be done now.
     fn sort_next(&mut self, shared: &Shared) -> bool {
         let routes = shared.routes.load_full();
@@ -105,7 +122,11 @@ impl<D: Disk> Entry<D> {
             }
             match chunk_of(&record, tier.protocol) {
                 Some(chunk) => sorter.sort(&chunk),
-                None => sorter.shed.push((Shed::SpoolCorrupt, u64::from(record.head.samples))),
+                None => {
+                    let samples = u64::from(record.head.samples);
+                    self.count_damaged(record.payload.len() as u64, samples, shared);
+                    sorter.shed.push((Shed::SpoolCorrupt, samples));
+                }
             }
             self.moving.to = Some(record.position);
         }

@@ -17,7 +17,6 @@ use super::{
     entry::{Entry, FINISH_MAX, Next, hand_rest_over, shed_rest},
     leave::Due,
     reroute::{Moved, reroute},
-    strangers::{is_of_another, warn_of_another},
     tell,
 };
 use crate::{
@@ -111,6 +110,11 @@ impl<D: Disk> Work<D> {
         self.entries.iter().map(|entry| &entry.target).chain(&self.orphans)
     }
 
+    /// What all threads share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Where all is kept.
     pub(super) fn directory(&self) -> &Path {
         &self.plan.directory
@@ -178,8 +182,11 @@ impl<D: Disk> Work<D> {
                     if reroute(&mut entry, &mut self.entries, now, &self.shared) == Moved::Some {
                         next = Next::AtOnce;
                     }
-                    rerouted.push(entry);
-                    continue;
+                    if !entry.is_stuck() {
+                        rerouted.push(entry);
+                        continue;
+                    }
+                    entry.leave_rest(&self.shared);
                 }
             }
             if was_expected {
@@ -246,11 +253,7 @@ impl<D: Disk> Work<D> {
         }
         let rate = self.plan.replay_rate;
         match self.open(&target, now) {
-            Ok(mut spool) => {
-                if is_of_another(&mut spool, target.protocol) {
-                    warn_of_another(&target, &spool);
-                    return self.go_without(target);
-                }
+            Ok(spool) => {
                 self.entries.push(Entry::new(now, target, spool, rate, &self.shared));
             }
             Err(error) => {
@@ -265,6 +268,9 @@ impl<D: Disk> Work<D> {
 
     /// The queue of a target that has no spool is kept in memory.
     fn go_without(&mut self, target: Arc<Target>) {
+        if let Some(link) = &target.link {
+            link.set_without(true);
+        }
         target.queue.set_spooling(false);
         self.orphans.push(target);
     }

@@ -184,7 +184,7 @@ impl Target {
             chunk.clear();
         }
         if offered.high
-            && let Some(link) = &self.link
+            && let Some(link) = self.link.as_ref().filter(|link| !link.is_without())
         {
             link.wake_spooler();
         }

@@ -3,7 +3,7 @@
 //! Lines stand in a payload as they are. Whole units (datagrams, pickle frames) stand behind a table:
 //! their number, then length and samples of each, all 32 bits little-endian.
 
-use coco_spool::{NewRecord, Record};
+use coco_spool::{Batch, NewRecord, Record, Spool, disk::Disk};
 use coco_wire::pickle::{self, PickleError};
 
 use crate::{
@@ -122,6 +122,16 @@ pub(crate) fn is_for(format: u8, protocol: TargetProtocol) -> bool {
         LINES | PICKLES | LINE_DATAGRAMS => protocol.carries_lines(),
         _ => false,
     }
+}
+
+/// Whether what is on disk begins with what is for targets of another protocol.
+pub(crate) fn is_of_another<D: Disk>(spool: &mut Spool<D>, protocol: TargetProtocol) -> bool {
+    let mut batch = Batch::default();
+    // What cannot be read now is looked at again when it is to be sent.
+    let read = spool.read(0, &mut batch);
+    spool.rewind();
+    let mut records = batch.records();
+    read.is_ok() && records.next().is_some_and(|first| !is_for(first.head.format, protocol))
 }
 
 /// The chunk of a record that is for targets of this protocol; `None` if its payload is none of ours, or tells

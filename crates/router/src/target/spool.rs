@@ -40,6 +40,8 @@ pub(crate) struct Link {
     rate: AtomicU64,
     /// Samples that are older than what comes now are about to be put on disk.
     expects: AtomicBool,
+    /// What comes is not put on disk, and waits for nothing there.
+    without: AtomicBool,
     /// Its worker sends nothing any more.
     worker_ended: AtomicBool,
     /// The spooler has no more to do with it.
@@ -107,6 +109,15 @@ impl Link {
 
     pub(crate) fn expects(&self) -> bool {
         self.expects.load(Ordering::Acquire)
+    }
+
+    /// Whether the target does as one that has no spool, as its own cannot be used.
+    pub(crate) fn set_without(&self, without: bool) {
+        self.without.store(without, Ordering::Release);
+    }
+
+    pub(crate) fn is_without(&self) -> bool {
+        self.without.load(Ordering::Acquire)
     }
 
     /// The worker has given back what it could, and ends.

@@ -1,5 +1,7 @@
 //! What is on disk and cannot be sent: torn ends, damage, and records of another protocol.
 
+use std::sync::Arc;
+
 use coco_spool::{Counts, disk::Disk};
 
 use super::Entry;
@@ -18,8 +20,7 @@ impl<D: Disk> Entry<D> {
         }
         let bytes = now.corrupt_bytes - before.corrupt_bytes;
         if bytes + lost > 0 {
-            self.target.meters.damaged_bytes.add(bytes);
-            self.say_damaged(bytes, lost, shared);
+            self.count_damaged(bytes, lost, shared);
         }
     }
 
@@ -41,8 +42,9 @@ impl<D: Disk> Entry<D> {
         );
     }
 
-    /// Says once that some of what is on disk cannot be read.
-    pub(super) fn say_damaged(&self, bytes: u64, samples: u64, shared: &Shared) {
+    /// Counts bytes on disk that gave no sample, and says so once.
+    pub(in crate::spooler) fn count_damaged(&self, bytes: u64, samples: u64, shared: &Shared) {
+        self.target.meters.damaged_bytes.add(bytes);
         let (tier, target) = (&self.target.tier, &self.target.plan.label);
         shared.reports.once("damaged", target, || {
             tracing::warn!(
@@ -57,16 +59,40 @@ impl<D: Disk> Entry<D> {
         });
     }
 
+    /// Whether its target does as one that has no spool: what is on disk cannot be sent, and all that came before
+    /// is done with. What comes is not put behind it, where nobody would read it.
+    pub(super) fn goes_without(&mut self, shared: &Shared) -> bool {
+        let target = Arc::clone(&self.target);
+        let Some(link) = &target.link else { return false };
+        if self.spool.held().records == 0 {
+            // It was too old.
+            self.is_barred = false;
+        }
+        if !self.is_barred {
+            link.set_without(false);
+        } else if !link.is_without() && link.given() == 0 {
+            // What was read and stays may yet become too old.
+            self.take_word(shared);
+            self.spool.rewind();
+            link.set_without(true);
+            self.say_barred(shared);
+        }
+        link.is_without()
+    }
+
     /// Says once that nothing more is read.
     pub(in crate::spooler) fn say_barred(&self, shared: &Shared) {
         let (tier, target) = (&self.target.tier, &self.target.plan.label);
-        shared.reports.once("barred", target, || {
+        shared.reports.once("barred", &self.spool.folder().to_string_lossy(), || {
             tracing::warn!(
                 tier,
                 target,
+                id = self.target.plan.id,
+                samples = self.spool.held().samples,
                 folder = %self.spool.folder().display(),
-                "what is next on disk for it is in another protocol than that of its tier, and stays there with \
-                 all that is behind it"
+                "on disk in another protocol than that of its tier, or behind such, and stays there; what comes \
+                 now is kept in memory only: by a restart, give the tier another name, or its protocol of before \
+                 until all is sent; once Coco has stopped, `coco spool DIRECTORY drop FOLDER` removes it"
             );
         });
     }

@@ -19,6 +19,10 @@ impl<D: Disk> Entry<D> {
         shared: &Shared,
     ) {
         self.take_word(shared);
+        if self.is_barred && !self.is_ending() {
+            // Nobody would read it there.
+            return;
+        }
         while self.target.queue.held().queued > 0 {
             let moved = self.write(now(), shared);
             // A spool that is full stays so: nobody reads it any more.
@@ -53,7 +57,7 @@ impl<D: Disk> Entry<D> {
         shed_rest(&self.target, shared);
         let (tier, target) = (&self.target.tier, &self.target.plan.label);
         let held = self.spool.held().samples;
-        if held > 0 {
+        if held > 0 && !self.is_barred {
             let folder = self.spool.folder().display();
             tracing::info!(tier, target, samples = held, %folder, "kept on disk for the next start");
         }

@@ -21,7 +21,7 @@ use crate::{
     shared::Shared,
     target::{
         Target,
-        record::Payloads,
+        record::{Payloads, is_of_another},
         spool::{Link, OnDisk},
     },
 };
@@ -75,7 +75,7 @@ pub(super) struct Entry<D: Disk> {
     pub(super) taken_back: bool,
     /// What is on its way to its owners.
     pub(super) moving: Moving,
-    /// A record of another protocol comes next: nothing is read any more.
+    /// A record of another protocol comes next: nothing is read any more, nor written behind it.
     pub(super) is_barred: bool,
 }
 
@@ -95,16 +95,16 @@ impl<D: Disk> Entry<D> {
             target.meters.recovered.add(samples);
             link.hold(samples);
         }
-        if samples > 0 {
+        let mut entry = Self::with(now, target, spool, rate);
+        if !entry.goes_without(shared) && samples > 0 {
             tracing::info!(
-                tier = target.tier,
-                target = target.plan.label,
+                tier = entry.target.tier,
+                target = entry.target.plan.label,
                 samples,
                 bytes,
                 "found on disk; it is sent first"
             );
         }
-        let mut entry = Self::with(now, target, spool, rate);
         entry.told = Counts::default();
         entry.tell_torn();
         entry.tell(shared);
@@ -121,6 +121,7 @@ impl<D: Disk> Entry<D> {
         if let Some(link) = &target.link {
             link.is_served_here();
         }
+        let is_barred = is_of_another(&mut spool, target.protocol);
         let (counts, held) = (spool.counts(), spool.depth());
         let mut pace = Pace::default();
         pace.resume(held.samples, age(now, held.oldest_ms));
@@ -142,7 +143,7 @@ impl<D: Disk> Entry<D> {
             told_to_end: false,
             taken_back: false,
             moving: Moving::default(),
-            is_barred: false,
+            is_barred,
         }
     }
 
@@ -159,14 +160,16 @@ impl<D: Disk> Entry<D> {
         let (is_open, since) = target.is_open();
         self.observe(now, link, is_open);
         let (ends, is_down) = (self.is_ending(), !is_open && since >= DOWN_AFTER);
-        let must = now.monotonic >= self.write_at
+        let is_without = !ends && self.goes_without(shared);
+        let must = !is_without
+            && now.monotonic >= self.write_at
             && (ends || (is_down && !link.expects()) || target.queue.is_high());
         if must && !target.queue.is_spooling() {
             target.queue.set_spooling(true);
         }
         let mut next = Next::Idle;
         let spools = target.queue.is_spooling();
-        if spools || (target.live_first && self.spool.held().records > 0) {
+        if spools || (target.live_first && !is_without && self.spool.held().records > 0) {
             next = Next::Soon;
             if spools && must && link.is_clear() && self.write(now, shared) {
                 next = Next::AtOnce;
@@ -175,8 +178,8 @@ impl<D: Disk> Entry<D> {
                 next = Next::AtOnce;
             }
             let is_empty = link.given() == 0 && self.spool.held().records == 0;
-            let may_pass = is_empty || target.live_first;
-            if is_open && !must && may_pass && !link.expects() && !self.told_to_end {
+            let may_pass = is_without || (is_open && (is_empty || target.live_first));
+            if may_pass && !must && !link.expects() && !self.told_to_end {
                 target.queue.set_spooling(false);
             }
         }
@@ -197,7 +200,11 @@ impl<D: Disk> Entry<D> {
         let _later: std::io::Result<()> = self.spool.expire(now);
         let depth = self.spool.depth();
         let oldest_ms = depth.oldest_ms.filter(|_| depth.samples > 0);
-        link.tell(OnDisk { bytes: depth.bytes, oldest_ms, eta: self.pace.eta() });
+        link.tell(OnDisk {
+            bytes: depth.bytes,
+            oldest_ms,
+            eta: self.pace.eta().filter(|_| !self.is_barred),
+        });
     }
 
     /// Takes the worker's word on how far it is done.

@@ -38,14 +38,11 @@ impl<D: Disk> Entry<D> {
                 Some(chunk) => link.give(chunk),
                 None => {
                     let samples = u64::from(record.head.samples);
-                    self.say_damaged(record.payload.len() as u64, samples, shared);
+                    self.count_damaged(record.payload.len() as u64, samples, shared);
                     self.target.settle_shed(&shared.gate, Shed::SpoolCorrupt, true, samples);
                     link.give(Chunk { spooled: Some(record.position), ..Chunk::default() });
                 }
             }
-        }
-        if self.is_barred {
-            self.say_barred(shared);
         }
         !self.batch.is_empty() && !self.is_barred
     }
