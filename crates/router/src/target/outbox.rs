@@ -136,7 +136,8 @@ impl<'a> Outbox<'a> {
 
     /// More waits for the target, in the queue or on disk.
     pub(crate) fn has_more(&self) -> bool {
-        let on_disk = self.target.link.as_ref().is_some_and(|link| link.held() > 0);
+        let on_disk =
+            self.target.link.as_ref().is_some_and(|link| link.held() > 0 && !link.is_without());
         on_disk || self.target.queue.has_more()
     }
 
