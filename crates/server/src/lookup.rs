@@ -35,9 +35,7 @@ fn answer_all(args: &Lookup, routes: &Routes) -> io::Result<()> {
             let line = line?;
             // To the byte, if that is what was asked for.
             let name = if args.raw { &line } else { without_cr(&line) };
-            if !name.is_empty() {
-                answer(args, routes, name, &mut out)?;
-            }
+            answer(args, routes, name, &mut out)?;
         }
     } else {
         for name in &args.names {
