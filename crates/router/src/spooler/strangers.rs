@@ -3,7 +3,6 @@
 use coco_spool::{Name, disk::OsDisk};
 
 use super::work::Work;
-use crate::target::Target;
 
 impl Work<OsDisk> {
     /// Says once what is on disk for targets that are in no tier, or in one that does not spool.
@@ -16,7 +15,7 @@ impl Work<OsDisk> {
         for listing in coco_spool::strangers(&OsDisk, directory, &names).unwrap_or_default() {
             let (tier, id) = listing.name.as_ref().map_or(("?", "?"), |n| (n.tier(), n.target()));
             let (folder, samples) = (&listing.folder, listing.samples);
-            if !listing.name.as_ref().is_none_or(|name| self.is_in_no_tier(name)) {
+            if listing.name.as_ref().is_some_and(|name| self.is_in_a_tier(name)) {
                 tracing::warn!(
                     tier,
                     id,
@@ -40,10 +39,9 @@ impl Work<OsDisk> {
         }
     }
 
-    fn is_in_no_tier(&self, name: &Name) -> bool {
+    fn is_in_a_tier(&self, name: &Name) -> bool {
         let routes = self.shared().routes.load();
-        let is_its =
-            |target: &Target| target.tier == name.tier() && target.plan.id == name.target();
-        !routes.targets.iter().any(|target| is_its(target))
+        let mut targets = routes.targets.iter();
+        targets.any(|target| target.tier == name.tier() && target.plan.id == name.target())
     }
 }

@@ -11,10 +11,7 @@ mod line;
 mod plot;
 mod source;
 
-use std::{
-    ffi::OsString, fmt::Write as _, io::Write as _, process::ExitCode, sync::mpsc, thread,
-    time::Duration,
-};
+use std::{ffi::OsString, fmt::Write as _, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use clap::{CommandFactory, FromArgMatches};
 use coco_checks::Grade;
@@ -25,6 +22,7 @@ pub(crate) use findings::{Findings, Scope};
 pub(crate) use line::{cut, escape};
 pub(crate) use source::{Data, history, router, unix_now};
 
+use crate::stdout;
 use args::Old;
 
 /// Longest time for all of it.
@@ -133,9 +131,9 @@ fn first_paragraph(rendered: &str) -> String {
     lines.join(" ")
 }
 
-fn print(text: &str) {
-    // Whoever does not read the answer has the exit status.
-    let _written: std::io::Result<()> = std::io::stdout().lock().write_all(text.as_bytes());
+/// Prints an answer: whoever does not read it has the exit status.
+pub(crate) fn print(text: &str) {
+    let _written: std::io::Result<()> = stdout::print(text);
 }
 
 /// A time in seconds as people write it, in its two largest units.
