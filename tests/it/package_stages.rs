@@ -30,7 +30,7 @@ const LINES_MAX: usize = 4_000_000;
 const READINGS: usize = 30;
 
 /// Where the stages are on the machine.
-const STAGES: &str = "/root/pipeline";
+const STAGES: &str = "/srv/pipeline";
 
 fn config(stores: &Marks) -> String {
     format!(
@@ -101,13 +101,13 @@ fn the_real_package_goes_in_by_the_stages_and_back_under_load_and_nothing_is_los
     });
 
     let running = program_version(&service, "coco");
-    machine.succeed(&["dpkg-deb", "--extract", "/root/new.deb", "/root/new"]);
-    let wanted = program_version(&service, "/root/new/usr/bin/coco");
+    machine.succeed(&["dpkg-deb", "--extract", "/srv/new.deb", "/srv/new"]);
+    let wanted = program_version(&service, "/srv/new/usr/bin/coco");
     let [before, after] =
         [[format!("{running}+1-1"), running.clone()], [format!("{running}+3-1"), wanted.clone()]];
     stage(&service, &["check", "/etc/coco/coco.toml"]);
-    stage(&service, &["install", "/root/old.deb", &running]);
-    stage(&service, &["install", "/root/new.deb", &wanted]);
+    stage(&service, &["install", "/srv/old.deb", &running]);
+    stage(&service, &["install", "/srv/new.deb", &wanted]);
     assert_eq!(versions(&service), before);
     let main = service.main();
     stage(&service, &["canary", &wanted]);

@@ -34,11 +34,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// A machine with these packages as `/root/NAME.deb`.
+    /// A machine with these packages as `/srv/NAME.deb`.
     pub fn new(packages: &[(&str, &Path)]) -> Self {
         let machine = Machine::boot();
         for (name, file) in packages {
-            let place = machine.path(&format!("/root/{name}.deb"));
+            let place = machine.path(&format!("/srv/{name}.deb"));
             fs::copy(file, place).expect("the machine has room");
         }
         Self { machine }
@@ -47,7 +47,7 @@ impl Service {
     /// Installs one of them, which must succeed; what dpkg says.
     #[track_caller]
     pub fn install(&self, name: &str) -> String {
-        self.machine.succeed(&["dpkg", "--install", &format!("/root/{name}.deb")])
+        self.machine.succeed(&["dpkg", "--install", &format!("/srv/{name}.deb")])
     }
 
     /// A property of the service, as systemd has it.
